@@ -1,0 +1,149 @@
+/*
+ * HTTP client: messages, and a connection that carries streams (one request with its response each).
+ * HTTP/1.1 today; the interface is the one HTTP/2 stands behind as well (RFC 9110, 9112).
+ */
+#ifndef CRT_HTTP_H
+#define CRT_HTTP_H
+
+#include "crt/buffer.h"
+#include "crt/source.h"
+#include "crt/stream.h"
+#include "crt/transport.h"
+
+CRT_EXTERN_C_BEGIN
+
+#define CRT_ERROR(code, name, message) name = code,
+enum crt_http_error {
+#include "crt/errors_http.def"
+#include "crt/errors_auth.def"
+    CRT_HTTP_ERROR_END
+};
+#undef CRT_ERROR
+
+/* ---- messages ---- */
+
+typedef struct crt_http_header {
+    crt_bytes name;
+    crt_bytes value;
+} crt_http_header;
+
+/* Ordered multimap; names compare without ASCII case, spelling is kept. Views stay valid until the next change. */
+typedef struct crt_http_headers crt_http_headers;
+
+CRT_HTTP_FN(crt_http_headers *, crt_http_headers_new, (void));
+CRT_HTTP_FN(void, crt_http_headers_acquire, (crt_http_headers *headers));
+CRT_HTTP_FN(void, crt_http_headers_release, (crt_http_headers *headers));
+CRT_HTTP_FN(size_t, crt_http_headers_count, (const crt_http_headers *headers));
+CRT_HTTP_FN(crt_http_header, crt_http_headers_at, (const crt_http_headers *headers, size_t index));
+/* Value trimmed of spaces and tabs. AWS_ERROR_HTTP_INVALID_HEADER_NAME for an empty name. A name that starts
+   with ':' goes to the front when the last header is not itself a pseudo header. */
+CRT_HTTP_FN(int, crt_http_headers_add, (crt_http_headers *headers, crt_bytes name, crt_bytes value));
+/* Removes every entry of that name, then adds at the end. */
+CRT_HTTP_FN(int, crt_http_headers_set, (crt_http_headers *headers, crt_bytes name, crt_bytes value));
+/* First match; false when there is none. */
+CRT_HTTP_FN(bool, crt_http_headers_get, (const crt_http_headers *headers, crt_bytes name, crt_bytes *value));
+CRT_HTTP_FN(size_t, crt_http_headers_remove, (crt_http_headers *headers, crt_bytes name)); /* entries removed */
+CRT_HTTP_FN(bool, crt_http_headers_remove_value, (crt_http_headers *headers, crt_bytes name, crt_bytes value));
+CRT_HTTP_FN(void, crt_http_headers_clear, (crt_http_headers *headers));
+
+/* A request: method, path, headers, body. Reference counted, not thread-safe: whoever made it changes it
+   only while no connection or signer works on it. */
+typedef struct crt_http_message crt_http_message;
+
+CRT_HTTP_FN(crt_http_message *, crt_http_message_new, (crt_http_headers *headers_or_null));
+CRT_HTTP_FN(void, crt_http_message_acquire, (crt_http_message *message));
+CRT_HTTP_FN(void, crt_http_message_release, (crt_http_message *message));
+CRT_HTTP_FN(int, crt_http_message_set_method, (crt_http_message *message, crt_bytes method));
+CRT_HTTP_FN(int, crt_http_message_set_path, (crt_http_message *message, crt_bytes path));
+CRT_HTTP_FN(crt_bytes, crt_http_message_method, (const crt_http_message *message));
+CRT_HTTP_FN(crt_bytes, crt_http_message_path, (const crt_http_message *message));
+CRT_HTTP_FN(crt_http_headers *, crt_http_message_headers, (const crt_http_message *message)); /* borrowed */
+/* Takes a reference; NULL: no body. */
+CRT_HTTP_FN(void, crt_http_message_set_body, (crt_http_message *message, crt_source *body));
+CRT_HTTP_FN(crt_source *, crt_http_message_body, (const crt_http_message *message)); /* borrowed */
+
+/* ---- connection ---- */
+
+enum crt_http_version { CRT_HTTP_UNKNOWN = 0, CRT_HTTP_1_0 = 1, CRT_HTTP_1_1 = 2, CRT_HTTP_2 = 3 };
+enum crt_http_proxy_kind { CRT_HTTP_PROXY_LEGACY = 0, CRT_HTTP_PROXY_FORWARDING = 1, CRT_HTTP_PROXY_TUNNELING = 2 };
+
+typedef struct crt_http_proxy {
+    const char *host;
+    uint32_t port;
+    const crt_tls_options *tls; /* to the proxy; NULL: plain */
+    int kind;
+    const char *user; /* NULL: no authentication, else Basic */
+    const char *password;
+} crt_http_proxy;
+
+typedef struct crt_http_conn crt_http_conn;
+typedef struct crt_http_stream crt_http_stream;
+
+typedef struct crt_http_conn_handler {
+    /* Once. On success the caller owns one reference of `conn`. */
+    void (*on_connected)(void *user, const crt_fault *fault, crt_http_conn *conn);
+    /* Once after a successful on_connected, when the transport is gone: code 0 after a local or an orderly
+       close. Also when every reference was dropped. */
+    void (*on_shutdown)(void *user, const crt_fault *fault);
+} crt_http_conn_handler;
+
+typedef struct crt_http_connect_options {
+    crt_connect_options target; /* done and user are ignored; handler below */
+    const crt_http_proxy *proxy; /* copied */
+    bool manual_window;
+    size_t initial_window; /* manual: bytes of body credit per stream */
+    const crt_http_conn_handler *handler; /* static storage */
+    void *user;
+} crt_http_connect_options;
+
+/* Any thread. */
+CRT_HTTP_FN(void, crt_http_connect, (const crt_http_connect_options *options));
+CRT_HTTP_FN(void, crt_http_conn_acquire, (crt_http_conn *conn));
+/* Any thread. The last release closes. Streams in flight hold the connection. */
+CRT_HTTP_FN(void, crt_http_conn_release, (crt_http_conn *conn));
+/* Any thread; orderly: unfinished streams end with AWS_ERROR_HTTP_CONNECTION_CLOSED. */
+CRT_HTTP_FN(void, crt_http_conn_close, (crt_http_conn *conn));
+CRT_HTTP_FN(bool, crt_http_conn_is_open, (const crt_http_conn *conn)); /* takes new requests; any thread */
+CRT_HTTP_FN(int, crt_http_conn_version, (const crt_http_conn *conn));
+CRT_HTTP_FN(crt_loop *, crt_http_conn_loop, (const crt_http_conn *conn));
+
+/* ---- streams ---- */
+
+typedef struct crt_http_stream_handler {
+    /* The final response head (1xx are swallowed); views valid during the call. */
+    int (*on_head)(void *user, int status, const crt_http_header *headers, size_t count);
+    /*
+     * Optional: where the next body bytes shall land; `want` is what is left of a known length (UINT64_MAX
+     * when unknown). Body bytes are read from the socket straight into the span. An empty span pauses the
+     * connection until crt_http_stream_resume. Without it the body comes through an internal buffer.
+     */
+    void (*on_space)(void *user, uint64_t want, crt_span *space);
+    /* Body bytes, in order: inside the span named last, or in the internal buffer (valid during the call). */
+    int (*on_body)(void *user, crt_bytes data);
+    /* Once, last: fault->code 0 and the status, or the error. A non-zero result of on_head or on_body ends
+       the stream with that code. */
+    void (*on_complete)(void *user, const crt_fault *fault, int status);
+} crt_http_stream_handler;
+
+/*
+ * Any thread: checks the message (the errors of the request rules, code returned), copies what it needs of
+ * it except the body source, which it references. Nothing is sent before activate. One reference to the caller.
+ */
+CRT_HTTP_FN(int, crt_http_stream_new,
+            (crt_http_conn *conn, const crt_http_message *message, const crt_http_stream_handler *handler,
+             void *user, crt_http_stream **out));
+/* Any thread. Idempotent. AWS_ERROR_HTTP_CONNECTION_CLOSED when the connection is closed already. After
+   success on_complete is called exactly once. */
+CRT_HTTP_FN(int, crt_http_stream_activate, (crt_http_stream *stream));
+/* Any thread: ends the stream with `code` (HTTP/1.1: with its connection). */
+CRT_HTTP_FN(void, crt_http_stream_cancel, (crt_http_stream *stream, int code));
+CRT_HTTP_FN(void, crt_http_stream_resume, (crt_http_stream *stream));                  /* loop thread */
+CRT_HTTP_FN(void, crt_http_stream_update_window, (crt_http_stream *stream, uint64_t n)); /* any thread */
+CRT_HTTP_FN(void, crt_http_stream_release, (crt_http_stream *stream));                 /* any thread */
+CRT_HTTP_FN(crt_http_conn *, crt_http_stream_conn, (const crt_http_stream *stream));  /* borrowed */
+
+/* The transports other protocols find by name: "http-tunnel" and "websocket". */
+CRT_HTTP_FN(const crt_transport *, crt_http_transport, (const char *name));
+
+CRT_EXTERN_C_END
+#endif
