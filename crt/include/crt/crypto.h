@@ -21,6 +21,13 @@ CRT_FN(int, crt_hash_update, (crt_hash *hash, crt_bytes data));
 CRT_FN(int, crt_hash_digest, (crt_hash *hash, uint8_t *out));
 CRT_FN(void, crt_hash_free, (crt_hash *hash));
 
+/* HMAC-SHA256 piece by piece; the same rules. Key material is wiped when freed. */
+typedef struct crt_hmac crt_hmac;
+CRT_FN(int, crt_hmac_new, (crt_bytes key, crt_hmac **out));
+CRT_FN(int, crt_hmac_update, (crt_hmac *hmac, crt_bytes data));
+CRT_FN(int, crt_hmac_digest, (crt_hmac *hmac, uint8_t out[32]));
+CRT_FN(void, crt_hmac_free, (crt_hmac *hmac));
+
 /* One call, no allocation of ours. */
 CRT_FN(int, crt_sha256, (crt_bytes data, uint8_t out[32]));
 CRT_FN(int, crt_hmac_sha256, (crt_bytes key, crt_bytes data, uint8_t out[32]));
