@@ -1,0 +1,120 @@
+/*
+ * Polynomial arithmetic over GF(2), the constants derived by it, and the portable kernel (slice-by-8,
+ * Kounavis and Berry, "Novel Table Lookup-Based Algorithms for High-Performance CRC Generation").
+ */
+#include "crc_engine.h"
+
+/* The polynomial 1: its only coefficient, that of x^0, sits in the last bit of the register's width. */
+static uint64_t one(const crt_crc_engine *engine) {
+    return (uint64_t)1 << (engine->width - 1);
+}
+
+static uint64_t times_x(const crt_crc_engine *engine, uint64_t a) {
+    return (a >> 1) ^ (a & 1 ? engine->poly : 0);
+}
+
+uint64_t crt_crc_multiply(const crt_crc_engine *engine, uint64_t a, uint64_t b) {
+    uint64_t product = 0;
+    /* Walks b's coefficients upwards from x^0 while a becomes a*x, a*x^2, ... */
+    for (uint64_t bit = one(engine); bit != 0 && b != 0; bit >>= 1) {
+        if (b & bit) {
+            product ^= a;
+            b ^= bit;
+        }
+        a = times_x(engine, a);
+    }
+    return product;
+}
+
+uint64_t crt_crc_shift(const crt_crc_engine *engine, uint64_t state, uint64_t len) {
+    for (unsigned i = 0; len != 0; i++, len >>= 1) {
+        if (len & 1) {
+            state = crt_crc_multiply(engine, engine->power[i], state);
+        }
+    }
+    return state;
+}
+
+/*
+ * x^n mod P, moved so that its coefficients lie where a 64-bit carry-less multiplication expects them: bit i
+ * for x^(63-i). (A 32-bit register has x^31 in bit 0, which is x^63 there; hence P is scaled by x^32, which
+ * turns the request for x^n mod P*x^32 into x^(n-32) mod P in the same bits.)
+ */
+static uint64_t power_of_x(const crt_crc_engine *engine, unsigned n) {
+    uint64_t result = one(engine);
+    for (unsigned i = 64 - engine->width; i < n; i++) {
+        result = times_x(engine, result);
+    }
+    return result;
+}
+
+/* Multiplying reflected words leaves the product one place off (63 + 63 = 126, not 127): one x less makes up. */
+static crt_crc_fold fold_by(const crt_crc_engine *engine, unsigned distance) {
+    crt_crc_fold fold = {power_of_x(engine, distance + 64 - 1), power_of_x(engine, distance - 1)};
+    return fold;
+}
+
+/*
+ * With Q = P * x^(64 - width) of degree 64 and q its coefficients below x^64: floor(x^128 / Q) / x and Q / x,
+ * both without their constant term, reflected. Plain long division.
+ */
+static void init_barrett(crt_crc_engine *engine) {
+    uint64_t remainder = engine->poly; /* x^64 mod Q */
+    uint64_t quotient = 1;             /* reflected: bit 0 is x^64, the first coefficient found */
+    for (unsigned bit = 1; bit < 64; bit++) {
+        /* The coefficient of x^(64-bit): whether x^63 is present before the next times x. */
+        if (remainder & 1) {
+            quotient |= (uint64_t)1 << bit;
+        }
+        remainder = times_x(engine, remainder);
+    }
+    engine->barrett_quotient = quotient;
+    engine->barrett_poly = engine->poly << 1 | 1;
+}
+
+void crt_crc_engine_init(crt_crc_engine *engine, uint64_t reflected_poly, unsigned width) {
+    engine->poly = reflected_poly;
+    engine->width = width;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        uint64_t state = byte;
+        for (int bit = 0; bit < 8; bit++) {
+            state = times_x(engine, state);
+        }
+        engine->table[0][byte] = state;
+    }
+    for (unsigned slice = 1; slice < 8; slice++) {
+        for (unsigned byte = 0; byte < 256; byte++) {
+            uint64_t state = engine->table[slice - 1][byte];
+            engine->table[slice][byte] = (state >> 8) ^ engine->table[0][state & 0xff];
+        }
+    }
+    engine->fold_128 = fold_by(engine, 128);
+    engine->fold_256 = fold_by(engine, 256);
+    engine->fold_384 = fold_by(engine, 384);
+    engine->fold_512 = fold_by(engine, 512);
+    engine->fold_2048 = fold_by(engine, 2048);
+    init_barrett(engine);
+
+    uint64_t power = one(engine);
+    for (int i = 0; i < 8; i++) {
+        power = times_x(engine, power);
+    }
+    for (int i = 0; i < 64; i++) {
+        engine->power[i] = power;
+        power = crt_crc_multiply(engine, power, power);
+    }
+}
+
+uint64_t crt_crc_portable(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {
+    for (; len >= 8; len -= 8, data += 8) {
+        uint64_t next = 0;
+        for (int i = 0; i < 8; i++) {
+            next ^= engine->table[7 - i][data[i] ^ (uint8_t)(state >> (8 * i))];
+        }
+        state = next;
+    }
+    for (; len > 0; len--, data++) {
+        state = (state >> 8) ^ engine->table[0][(state ^ *data) & 0xff];
+    }
+    return state;
+}

@@ -1,0 +1,73 @@
+/*
+ * One engine for all reflected CRCs up to 64 bits (private to this room).
+ *
+ * A reflected CRC keeps its register bit-reversed: bit i of a 64-bit word is the coefficient of x^(63-i), so
+ * one step is "shift right, and subtract the polynomial when a one fell out". A 32-bit CRC is the same
+ * computation with a polynomial whose upper 32 bits are zero, so CRC-32 and CRC-64 share everything below.
+ * Every constant is computed from the polynomial when the engine is first used; none is written down.
+ */
+#ifndef CRT_CRC_ENGINE_H
+#define CRT_CRC_ENGINE_H
+
+#include "crt/base.h"
+
+/* Fold constants for moving a 128-bit block `distance` bits further along the message. */
+typedef struct crt_crc_fold {
+    uint64_t first;  /* x^(distance + 64 - 1) mod P: for the first 8 bytes of the block */
+    uint64_t second; /* x^(distance - 1) mod P: for the last 8 bytes */
+} crt_crc_fold;
+
+typedef struct crt_crc_engine {
+    uint64_t poly; /* reflected, without its highest coefficient */
+    unsigned width; /* 32 or 64 */
+    uint64_t table[8][256];    /* slice-by-8 */
+    crt_crc_fold fold_128;
+    crt_crc_fold fold_512;  /* 4 blocks of 16 bytes */
+    crt_crc_fold fold_2048; /* 4 blocks of 64 bytes */
+    crt_crc_fold fold_256;
+    crt_crc_fold fold_384;
+    /* Barrett reduction of the last 128 bits; see crc_x86.c. */
+    uint64_t barrett_quotient;
+    uint64_t barrett_poly;
+    uint64_t power[64]; /* x^(8 * 2^i) mod P, for combining */
+} crt_crc_engine;
+
+/* Moves a raw register (no inversions) over data. */
+typedef uint64_t (*crt_crc_kernel)(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
+
+CRT_HIDDEN void crt_crc_engine_init(crt_crc_engine *engine, uint64_t reflected_poly, unsigned width);
+/* a * b mod P. */
+CRT_HIDDEN uint64_t crt_crc_multiply(const crt_crc_engine *engine, uint64_t a, uint64_t b);
+/* The register of a message followed by len zero bytes. */
+CRT_HIDDEN uint64_t crt_crc_shift(const crt_crc_engine *engine, uint64_t state, uint64_t len);
+
+CRT_HIDDEN uint64_t crt_crc_portable(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define CRT_CRC_X86 1
+/* Each needs what its name says; crt_crc_avx512 also VPCLMULQDQ, crt_crc32c_sse42 also SSE4.2. */
+CRT_HIDDEN uint64_t crt_crc_pclmul(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
+CRT_HIDDEN uint64_t crt_crc_avx512(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
+CRT_HIDDEN uint64_t crt_crc32c_sse42(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
+CRT_HIDDEN bool crt_cpu_has_pclmul(void);
+CRT_HIDDEN bool crt_cpu_has_avx512_pclmul(void);
+CRT_HIDDEN bool crt_cpu_has_sse42(void);
+#endif
+
+#if defined(__aarch64__) && defined(__GNUC__) && (defined(__linux__) || defined(__APPLE__))
+#define CRT_CRC_ARM 1
+CRT_HIDDEN uint64_t crt_crc32_arm(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
+CRT_HIDDEN uint64_t crt_crc32c_arm(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
+CRT_HIDDEN bool crt_cpu_has_arm_crc(void);
+#endif
+
+/* Reflected polynomials: the catalogue's (CRC RevEng) 0x04c11db7, 0x1edc6f41 and 0xad93d23594c93659, bits reversed. */
+#define CRT_POLY_CRC32 0xedb88320u
+#define CRT_POLY_CRC32C 0x82f63b78u
+#define CRT_POLY_CRC64NVME 0x9a6c9329ac4bc9b5u
+
+
+enum crt_crc_kind { CRT_CRC32, CRT_CRC32C, CRT_CRC64NVME };
+CRT_HIDDEN const crt_crc_engine *crt_crc_engine_get(enum crt_crc_kind kind);
+
+#endif

@@ -1,0 +1,145 @@
+/* Checksums: check values, every kernel of this machine against a bit-by-bit reference, combination. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "../checksums/crc_engine.h"
+#include "crt/checksums.h"
+
+/* Deterministic noise (xorshift64), so that a failure repeats. */
+static uint64_t noise_state = 0x9e3779b97f4a7c15u;
+
+static uint64_t noise(void) {
+    noise_state ^= noise_state << 13;
+    noise_state ^= noise_state >> 7;
+    noise_state ^= noise_state << 17;
+    return noise_state;
+}
+
+static uint64_t bitwise(uint64_t poly, uint64_t state, const uint8_t *data, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        state ^= data[i];
+        for (int bit = 0; bit < 8; bit++) {
+            state = (state >> 1) ^ (state & 1 ? poly : 0);
+        }
+    }
+    return state;
+}
+
+static void test_check_values(void **unused) {
+    crt_bytes digits = crt_bytes_str("123456789");
+    assert_int_equal(crt_crc32(digits, 0), 0xcbf43926u);
+    assert_int_equal(crt_crc32c(digits, 0), 0xe3069283u);
+    assert_true(crt_crc64nvme(digits, 0) == 0xae8b14860a799888u);
+
+    static const uint8_t zeros[32];
+    crt_bytes thirty_two = crt_bytes_of(zeros, sizeof(zeros));
+    assert_int_equal(crt_crc32(thirty_two, 0), 0x190a55adu);
+    assert_int_equal(crt_crc32c(thirty_two, 0), 0x8a9136aau);
+    assert_true(crt_crc64nvme(thirty_two, 0) == 0xcf3473434d4ecf3bu);
+}
+
+static void test_empty_input_keeps_the_previous_value(void **unused) {
+    crt_bytes nothing = crt_bytes_of(NULL, 0);
+    assert_int_equal(crt_crc32(nothing, 0x12345678u), 0x12345678u);
+    assert_int_equal(crt_crc32c(nothing, 0x12345678u), 0x12345678u);
+    assert_true(crt_crc64nvme(nothing, 0x123456789abcdef0u) == 0x123456789abcdef0u);
+    assert_int_equal(crt_crc32_combine(7, 9, 0), 7);
+    assert_true(crt_crc64nvme_combine(7, 9, 0) == 7);
+}
+
+enum { SAMPLE = 8192 };
+
+static void check_kernel(const char *name, crt_crc_kernel kernel, const crt_crc_engine *engine, const uint8_t *sample) {
+    uint64_t mask = engine->width == 64 ? UINT64_MAX : UINT32_MAX;
+    for (size_t round = 0; round < 3000; round++) {
+        /* Every length up to 1,200 comes up (all tails of all kernels), then random ones. */
+        size_t offset = noise() % 80;
+        size_t len = round < 1200 ? round : noise() % (SAMPLE - 80);
+        uint64_t state = noise() & mask;
+        uint64_t expected = bitwise(engine->poly, state, sample + offset, len);
+        uint64_t actual = kernel(engine, state, sample + offset, len);
+        if (actual != expected) {
+            fail_msg("%s, width %u, offset %zu, length %zu: %llx, not %llx", name, engine->width, offset, len,
+                     (unsigned long long)actual, (unsigned long long)expected);
+        }
+    }
+}
+
+static void test_every_kernel_agrees_with_the_bitwise_reference(void **unused) {
+    uint8_t *sample = malloc(SAMPLE);
+    assert_non_null(sample);
+    for (size_t i = 0; i < SAMPLE; i++) {
+        sample[i] = (uint8_t)noise();
+    }
+    for (int kind = CRT_CRC32; kind <= CRT_CRC64NVME; kind++) {
+        const crt_crc_engine *engine = crt_crc_engine_get((enum crt_crc_kind)kind);
+        check_kernel("portable", crt_crc_portable, engine, sample);
+#ifdef CRT_CRC_X86
+        if (crt_cpu_has_pclmul()) {
+            check_kernel("pclmul", crt_crc_pclmul, engine, sample);
+        }
+        if (crt_cpu_has_avx512_pclmul()) {
+            check_kernel("avx512", crt_crc_avx512, engine, sample);
+        }
+        if (kind == CRT_CRC32C && crt_cpu_has_sse42()) {
+            check_kernel("sse4.2", crt_crc32c_sse42, engine, sample);
+        }
+#endif
+#ifdef CRT_CRC_ARM
+        if (kind == CRT_CRC32 && crt_cpu_has_arm_crc()) {
+            check_kernel("arm", crt_crc32_arm, engine, sample);
+        }
+        if (kind == CRT_CRC32C && crt_cpu_has_arm_crc()) {
+            check_kernel("arm", crt_crc32c_arm, engine, sample);
+        }
+#endif
+    }
+    free(sample);
+}
+
+static void test_pieces_and_combination_equal_the_whole(void **unused) {
+    enum { LEN = 100000 };
+    uint8_t *sample = malloc(LEN);
+    assert_non_null(sample);
+    for (size_t i = 0; i < LEN; i++) {
+        sample[i] = (uint8_t)noise();
+    }
+    crt_bytes whole = crt_bytes_of(sample, LEN);
+    for (int round = 0; round < 200; round++) {
+        size_t cut = noise() % (LEN + 1);
+        crt_bytes a = crt_bytes_of(sample, cut), b = crt_bytes_of(sample + cut, LEN - cut);
+        assert_int_equal(crt_crc32(b, crt_crc32(a, 0)), crt_crc32(whole, 0));
+        assert_int_equal(crt_crc32c(b, crt_crc32c(a, 0)), crt_crc32c(whole, 0));
+        assert_true(crt_crc64nvme(b, crt_crc64nvme(a, 0)) == crt_crc64nvme(whole, 0));
+        assert_int_equal(crt_crc32_combine(crt_crc32(a, 0), crt_crc32(b, 0), b.len), crt_crc32(whole, 0));
+        assert_int_equal(crt_crc32c_combine(crt_crc32c(a, 0), crt_crc32c(b, 0), b.len), crt_crc32c(whole, 0));
+        assert_true(crt_crc64nvme_combine(crt_crc64nvme(a, 0), crt_crc64nvme(b, 0), b.len) ==
+                    crt_crc64nvme(whole, 0));
+    }
+    free(sample);
+}
+
+/* Lengths no buffer can have here: combining in two steps must equal combining in one. */
+static void test_combination_with_huge_lengths(void **unused) {
+    uint64_t n = (uint64_t)1 << 62, m = ((uint64_t)1 << 61) + 12345;
+    assert_int_equal(crt_crc32_combine(crt_crc32_combine(0x89abcdefu, 0, n), 0, m),
+                     crt_crc32_combine(0x89abcdefu, 0, n + m));
+    assert_true(crt_crc64nvme_combine(crt_crc64nvme_combine(0x89abcdef01234567u, 0, n), 0, m) ==
+                crt_crc64nvme_combine(0x89abcdef01234567u, 0, n + m));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_check_values),
+        cmocka_unit_test(test_empty_input_keeps_the_previous_value),
+        cmocka_unit_test(test_every_kernel_agrees_with_the_bitwise_reference),
+        cmocka_unit_test(test_pieces_and_combination_equal_the_whole),
+        cmocka_unit_test(test_combination_with_huge_lengths),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
