@@ -1,0 +1,57 @@
+"""What every worker shares. A worker is one process: it runs one workload once, against either implementation
+(both have the same API), and prints one JSON line with what the operating system counted for it."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from typing import Any, Callable, Dict, Tuple
+
+
+def tls_options(ca: str, server_name: str) -> Any:
+    """Connection options that trust the benchmark's throwaway CA."""
+    from awscrt.io import ClientTlsContext, TlsContextOptions
+
+    options = TlsContextOptions()
+    options.override_default_trust_store_from_path(None, ca)
+    connection_options = ClientTlsContext(options).new_connection_options()
+    connection_options.set_server_name(server_name)
+    return connection_options
+
+
+def cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def measure(work: Callable[[Dict[str, Any]], Tuple[float, str]]) -> None:
+    """Runs ``work(params)``; it returns (units done, unit) and is timed as a whole, after its own warm-up.
+
+    ``work`` may call ``params["start"]()`` once it is ready, to leave its set-up out of the figures.
+    """
+    params = json.loads(sys.argv[1])
+    clock: Dict[str, float] = {}
+
+    def start() -> None:
+        clock["cpu"] = cpu_seconds()
+        clock["wall"] = time.perf_counter()
+
+    params["start"] = start
+    start()
+    units, unit = work(params)
+    wall = time.perf_counter() - clock["wall"]
+    cpu = cpu_seconds() - clock["cpu"]
+    print(
+        json.dumps(
+            {
+                "units": units,
+                "unit": unit,
+                "seconds": wall,
+                "cpu": cpu,
+                "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            }
+        ),
+        flush=True,
+    )
