@@ -43,9 +43,10 @@ CRT_FN(void, crt_budget_give_back, (size_t bytes));
 typedef struct crt_budget_wait {
     size_t bytes;
     crt_loop *loop;
-    crt_task task; /* set run before the call; status 0 = granted */
+    crt_task task; /* set run before the call; status 0 = granted, else nothing is held */
     struct crt_budget_wait *next;
     int state; /* private: 0 idle, 1 waiting, 2 granted */
+    void (*run)(crt_task *task, int status); /* private */
 } crt_budget_wait;
 
 CRT_FN(void, crt_budget_take_later, (crt_budget_wait *wait));
