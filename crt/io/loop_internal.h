@@ -26,13 +26,17 @@ CRT_HIDDEN void crt_loop_detach(crt_attachment *attachment);
 
 /* ---- threads of the runtime, for crt_threads_join (threads.c) ---- */
 
-/* One more thread that will end by itself. */
+/* `count` more threads will end by themselves. */
 CRT_HIDDEN void crt_threads_expect(size_t count);
-/* The same, unless `*released` is already set: marks it and calls `signal` while no such thread can finish. */
-CRT_HIDDEN void crt_threads_expect_and(size_t count, void (*signal)(void *arg), void *arg);
 /* `count` expected threads have ended and been joined. */
 CRT_HIDDEN void crt_threads_joined(size_t count);
-/* The calling thread, `self`, is expected and ends now: its very last act. */
-CRT_HIDDEN void crt_threads_finish(uv_thread_t self);
+/* The calling thread is expected and ends now: its very last act. */
+CRT_HIDDEN void crt_threads_finish(void);
+/*
+ * Waking a loop for the last time races with that loop freeing itself. So the wake-up happens under this lock,
+ * and a loop takes it once between noticing the stop and taking itself apart.
+ */
+CRT_HIDDEN void crt_threads_lock(void);
+CRT_HIDDEN void crt_threads_unlock(void);
 
 #endif

@@ -60,6 +60,7 @@ struct crt_stream {
     const crt_stream_handler *handler;
     void *user;
     size_t unsent; /* bytes queued and not yet taken by the transport */
+    bool gone;     /* crt_stream_gone was called */
     char peer[64]; /* "192.0.2.1:443" or the socket's path, for messages */
 };
 
@@ -90,8 +91,20 @@ static inline crt_bytes crt_stream_alpn(const crt_stream *s) {
 static inline void crt_stream_acquire(crt_stream *s) {
     crt_ref_inc(&s->refs);
 }
-/* Dropping the last reference closes an open stream first. */
+/* Dropping the last reference closes an open stream first; it is destroyed after on_closed. Loop thread. */
 CRT_FN(void, crt_stream_release, (crt_stream *stream));
+/*
+ * For transports: their last act, from the loop and not inside a call to the stream. Delivers on_closed; the
+ * stream may be destroyed when this returns. Until then a transport is never destroyed, even without references.
+ */
+static inline void crt_stream_gone(crt_stream *s, const crt_fault *fault) {
+    crt_ref_inc(&s->refs);
+    if (s->handler && s->handler->on_closed) {
+        s->handler->on_closed(s->user, fault);
+    }
+    s->gone = true;
+    crt_stream_release(s);
+}
 
 /* ---- connecting ---- */
 
