@@ -88,8 +88,12 @@ class Application:
         """The request is complete. Must not raise."""
         raise NotImplementedError
 
-    def finished(self, request: Request, status: int, sent: int) -> None:
-        """The response went out (``status`` 0: none did), with ``sent`` bytes of body."""
+    def begun(self, request: Request, status: int) -> None:
+        """A response with this status is about to go out."""
+        raise NotImplementedError
+
+    def finished(self, request: Request, sent: int) -> None:
+        """No more of the response will go out; ``sent`` bytes of body did. Always called, last."""
         raise NotImplementedError
 
 
@@ -154,7 +158,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._sender is not None:
             self._sender.cancel()
         elif self._request is not None:
-            self._application.finished(self._request, 0, 0)
+            self._application.finished(self._request, 0)
         self.resume_writing()
         self._application.connection_closed(self.number)
 
@@ -274,23 +278,24 @@ class HttpConnection(asyncio.BufferedProtocol):
         response = self._application.respond(request)
         fault = request.fault
         if fault is None and response.body.length <= _INLINE:
+            self._application.begun(request, response.status)
             self._transport.write(b"".join((response.head(), *response.body.views())))
-            self._end(request, response.status, response.body.length)
+            self._end(request, response.body.length)
             return
         self._busy = True
         self._transport.pause_reading()
         self._sender = self._loop.create_task(self._send(request, response, fault))
 
-    def _end(self, request: Request, status: int, sent: int) -> None:
+    def _end(self, request: Request, sent: int) -> None:
         self._request = None
-        self._application.finished(request, status, sent)
+        self._application.finished(request, sent)
         if request.headers.get("connection", "").lower() == "close" or request.version == "HTTP/1.0":
             self._transport.close()
 
     # ---- responses that take their time ----
 
     async def _send(self, request: Request, response: Response, fault: Optional[Fault]) -> None:
-        status = sent = 0
+        sent = 0
         try:
             if fault is not None and fault.delay:
                 await asyncio.sleep(fault.delay)
@@ -299,7 +304,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             if fault is not None and fault.close:
                 self._transport.abort()
                 return
-            status = response.status
+            self._application.begun(request, response.status)
             self._transport.write(response.head())
             cut = None if fault is None else fault.cut
             body = response.body if cut is None else response.body.slice(0, cut)
@@ -313,10 +318,10 @@ class HttpConnection(asyncio.BufferedProtocol):
                 await self._drained()
                 self._transport.close()
         except (ConnectionError, RuntimeError, asyncio.CancelledError):
-            status = status if sent else 0  # the client hung up
+            pass  # the client hung up
         finally:
             self._sender = None
-            self._end(request, status, sent)
+            self._end(request, sent)
             self._busy = False
             if not self._transport.is_closing():
                 self._transport.resume_reading()

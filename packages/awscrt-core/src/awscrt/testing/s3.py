@@ -46,7 +46,7 @@ SECRET_ACCESS_KEY = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """One request as the endpoint saw it, logged when its response has gone out or its connection broke."""
+    """One request as the endpoint saw it, logged when its response begins or its connection broke."""
 
     operation: str
     method: str
@@ -56,12 +56,12 @@ class RecordedRequest:
     headers: List[Tuple[str, str]]  #: as sent, in order
     body_length: int  #: bytes on the wire, without HTTP chunking
     body: Optional[bytes]  #: bodies up to 64 KiB
-    status: int  #: 0: no response was sent
+    status: int  #: 0: no response began
     error_code: str  #: S3's error code, or ""
-    bytes_sent: int  #: of the response body
+    bytes_sent: int  #: of the response body; 0 while it is going out
     connection: int  #: number of the connection
     started: float  #: seconds, time.monotonic() of the endpoint's process
-    ended: float
+    ended: float  #: equals ``started`` while the response is going out
 
     def header(self, name: str, default: Optional[str] = None) -> Optional[str]:
         """The first value of a header, by name without case."""
@@ -102,6 +102,13 @@ class S3EndpointOptions:
     spool_directory: Optional[str] = None  #: keep bodies in an unlinked file there instead of memory
 
 
+@dataclass
+class _InFlight:
+    call: Call
+    error_code: str = ""
+    entry: Optional[Dict[str, Any]] = None
+
+
 class _Server(Application):
     """The endpoint's side that lives on its event loop."""
 
@@ -112,13 +119,13 @@ class _Server(Application):
         self.service = Service(options.buckets, credentials, options.min_part_size, options.domain)
         self.faults = FaultPlan()
         self._connections: Dict[int, HttpConnection] = {}
-        self._calls: Dict[int, Tuple[Call, str]] = {}  # by id of a request in flight: the call and its error code
+        self._calls: Dict[int, _InFlight] = {}  # by id of the request
         self._opened = 0
         self._open = 0
         self._forget()
 
     def _forget(self) -> None:
-        self._log: List[RecordedRequest] = []
+        self._log: List[Dict[str, Any]] = []  # the fields of RecordedRequest
         self._max_open = self._open
         self._max_in_flight = len(self._calls)
         self._first = self._opened
@@ -155,24 +162,24 @@ class _Server(Application):
 
     def head_received(self, request: Request) -> None:
         call = self.service.understand(request)
-        self._calls[id(request)] = (call, "")
+        self._calls[id(request)] = _InFlight(call)
         self._max_in_flight = max(self._max_in_flight, len(self._calls))
         request.fault = self.faults.take(call.operation, request.method, call.key, call.part_number, call.range_start)
 
     def respond(self, request: Request) -> Response:
-        call, _ = self._calls[id(request)]
+        state = self._calls[id(request)]
         fault = request.fault
         try:
             if fault is not None and fault.replaces_operation:
                 response = _injected(fault, request)
             else:
                 self._authenticate(request)
-                response = self.service.perform(call, request)
+                response = self.service.perform(state.call, request)
         except S3Error as error:
-            self._calls[id(request)] = (call, error.code)
+            state.error_code = error.code
             response = error_response(error, request)
         except Exception as error:  # a bug of the endpoint must be visible to the test, not hang it
-            self._calls[id(request)] = (call, "InternalError")
+            state.error_code = "InternalError"
             response = error_response(S3Error(500, "InternalError", f"{type(error).__name__}: {error}"), request)
         response.headers.append(("x-amz-request-id", f"{len(self._log) + 1:016X}"))
         response.headers.append(("Server", "AmazonS3"))
@@ -180,29 +187,39 @@ class _Server(Application):
             _disturb(response, fault)
         return response
 
-    def finished(self, request: Request, status: int, sent: int) -> None:
-        call, code = self._calls.pop(id(request))
-        length = request.body.length
-        self._received += length
+    def begun(self, request: Request, status: int) -> None:
+        self._record(request)["status"] = status
+
+    def finished(self, request: Request, sent: int) -> None:
+        entry = self._record(request)
+        del self._calls[id(request)]
+        entry.update(bytes_sent=sent, ended=time.monotonic())
+        self._received += request.body.length
         self._sent += sent
-        self._log.append(
-            RecordedRequest(
-                call.operation,
-                request.method,
-                request.target,
-                call.bucket,
-                call.key,
-                request.fields,
-                length,
-                bytes(request.body) if length <= 64 * 1024 else None,
-                status,
-                code,
-                sent,
-                request.connection,
-                request.started,
-                time.monotonic(),
-            )
-        )
+
+    def _record(self, request: Request) -> Dict[str, Any]:
+        """The log entry of a request, made when its response begins so that its client finds it in the log."""
+        state = self._calls[id(request)]
+        if state.entry is None:
+            length = request.body.length
+            state.entry = {
+                "operation": state.call.operation,
+                "method": request.method,
+                "target": request.target,
+                "bucket": state.call.bucket,
+                "key": state.call.key,
+                "headers": request.fields,
+                "body_length": length,
+                "body": bytes(request.body) if length <= 64 * 1024 else None,
+                "status": 0,
+                "error_code": state.error_code,
+                "bytes_sent": 0,
+                "connection": request.connection,
+                "started": request.started,
+                "ended": request.started,
+            }
+            self._log.append(state.entry)
+        return state.entry
 
     def _authenticate(self, request: Request) -> None:
         options = self.options
@@ -223,7 +240,7 @@ class _Server(Application):
         return method(**arguments)
 
     def do_requests(self) -> List[Dict[str, Any]]:
-        return [dataclasses.asdict(entry) for entry in self._log]
+        return [dict(entry) for entry in self._log]
 
     def do_statistics(self) -> Dict[str, int]:
         return dataclasses.asdict(
@@ -488,7 +505,7 @@ class S3Endpoint:
         self._call("fail", count=count, **fault)
 
     def requests(self, operation: Optional[str] = None) -> List[RecordedRequest]:
-        """The log so far, in the order the responses went out; optionally of one operation."""
+        """The log so far, in the order the responses began; optionally of one operation."""
         entries = [RecordedRequest(**e) for e in self._call("requests")]
         entries = [dataclasses.replace(e, headers=[(n, v) for n, v in e.headers]) for e in entries]
         return [e for e in entries if operation is None or e.operation == operation]
