@@ -4,8 +4,46 @@ This module belongs to awscrt-core. Features (awscrt-http, awscrt-mqtt, awscrt-s
 to it, or in another site directory.
 """
 
-from pkgutil import extend_path
+from __future__ import annotations
 
-from awscrt._version import __version__
+import sys
+from typing import TYPE_CHECKING
+from weakref import WeakSet
 
-__path__ = extend_path(__path__, __name__)
+from awscrt._portions import installed, portions
+from awscrt._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, List
+
+__path__ += portions((entry for entry in sys.path if isinstance(entry, str)), __name__, __path__)
+
+# What `from awscrt import *` gives when everything is installed.
+_PUBLIC = ("aio", "auth", "aws_iot_metrics", "crypto", "http", "io", "logging", "mqtt", "mqtt5",
+           "mqtt_request_response", "s3", "websocket")
+
+
+def __getattr__(name: str) -> List[str]:
+    if name == "__all__":
+        return installed(__name__, __path__, _PUBLIC)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class NativeResource:
+    """Base of every object that owns a native one.
+
+    ``_binding`` is an opaque handle. Natively, an object holds what it depends on, never the other way round, so
+    objects may be dropped in any order; destruction is asynchronous and never blocks.
+    """
+
+    __slots__ = ("_binding", "__weakref__")
+
+    _binding: Any
+
+    # For leak tests: while on, every new resource is kept (weakly) in `_living`.
+    _track_lifetime: ClassVar[bool] = False
+    _living: ClassVar[WeakSet[NativeResource]] = WeakSet()
+
+    def __init__(self) -> None:
+        if NativeResource._track_lifetime:
+            NativeResource._living.add(self)

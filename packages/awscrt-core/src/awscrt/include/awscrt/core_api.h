@@ -62,9 +62,12 @@ typedef struct awscrt_sink {
 CRT_FN(void, awscrt_deliver, (const awscrt_sink *sink, awscrt_event *event));
 /* True while events may still reach Python; false once finalization has started. Any thread. */
 CRT_FN(bool, awscrt_python_alive, (void));
+/* Drops a reference. Any thread, GIL held or not: on a loop's thread with its next batch of events. */
+CRT_FN(void, awscrt_drop, (PyObject *object));
 
-/* Mailbox of the asyncio loop `loop` (an asyncio.AbstractEventLoop; made on first use). New reference in C
-   terms; the mailbox lives until the asyncio loop closes and all references are released. NULL + exception. */
+/* Mailbox of the asyncio loop `loop` (an asyncio.AbstractEventLoop; made on first use; call it on that loop's
+   thread). New reference in C terms. Events pushed after the asyncio loop closed are still delivered, on the
+   thread that pushes them. NULL + exception. */
 CRT_FN(awscrt_mailbox *, awscrt_mailbox_of, (PyObject *loop));
 CRT_FN(void, awscrt_mailbox_acquire, (awscrt_mailbox *mailbox)); /* any thread */
 CRT_FN(void, awscrt_mailbox_release, (awscrt_mailbox *mailbox)); /* any thread */
@@ -130,7 +133,7 @@ CRT_FN(crt_source *, awscrt_source_of_buffer, (PyObject *buffer));
     X(awscrt_mailbox_release) X(awscrt_future_new) X(awscrt_future_set_result) X(awscrt_future_set_exception) \
     X(awscrt_exception) X(awscrt_raise) X(awscrt_code_of_exception) X(awscrt_report)                          \
     X(awscrt_bootstrap_get) X(awscrt_socket_options_get) X(awscrt_tls_options_get) X(awscrt_tls_ctx_get)      \
-    X(awscrt_source_of_input_stream) X(awscrt_source_of_buffer)
+    X(awscrt_source_of_input_stream) X(awscrt_source_of_buffer) X(awscrt_drop)
 
 #if defined(CRT_CORE_VIA_TABLE)
 #define AWSCRT_CORE_MEMBER(name) CRT_TYPEOF(name) fn_##name;

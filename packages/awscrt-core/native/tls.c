@@ -1,0 +1,216 @@
+/*
+ * TLS contexts and per-connection options: the native side of awscrt.io.ClientTlsContext and
+ * TlsConnectionOptions.
+ */
+#include "binding.h"
+
+#define CONTEXT AWSCRT_HANDLE("ClientTlsContext")
+#define OPTIONS AWSCRT_HANDLE("TlsConnectionOptions")
+
+typedef struct native_context {
+    awscrt_native native;
+    crt_tls_ctx *ctx;
+} native_context;
+
+typedef struct native_options {
+    awscrt_native native;
+    PyObject *context; /* handle */
+    char *server_name;
+    char *alpn;
+} native_options;
+
+static void context_dropped(PyObject *handle) {
+    native_context *self = PyCapsule_GetPointer(handle, CONTEXT);
+    if (awscrt_native_is_ours(&self->native)) {
+        crt_tls_ctx_release(self->ctx);
+    }
+    crt_free(self);
+}
+
+/* bytes or None; the view is borrowed. */
+static int pem_argument(PyObject *value, const char *name, crt_bytes *out) {
+    if (value == Py_None) {
+        *out = crt_bytes_of(NULL, 0);
+        return 0;
+    }
+    char *data;
+    Py_ssize_t size;
+    if (!PyBytes_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "TlsContextOptions.%s must be bytes, got %R", name, (PyObject *)Py_TYPE(value));
+        return -1;
+    }
+    if (PyBytes_AsStringAndSize(value, &data, &size)) {
+        return -1;
+    }
+    if (size == 0) {
+        awscrt_raise(AWS_ERROR_INVALID_ARGUMENT, "a PEM text is empty");
+        return -1;
+    }
+    *out = crt_bytes_of(data, (size_t)size);
+    return 0;
+}
+
+static PyObject *tls_context_new(PyObject *module, PyObject *args) {
+    crt_tls_ctx_options options = {0};
+    int verify_peer, no_revocation;
+    PyObject *ca, *certificate, *key;
+    if (!PyArg_ParseTuple(args, "iippOzOOz:tls_context_new", &options.min_version, &options.cipher_pref, &verify_peer,
+                          &no_revocation, &ca, &options.ca_dir, &certificate, &key, &options.alpn)) {
+        return NULL;
+    }
+    options.verify_peer = verify_peer;
+    options.no_revocation = no_revocation;
+    if (pem_argument(ca, "ca_buffer", &options.ca_pem) ||
+        pem_argument(certificate, "certificate_buffer", &options.cert_pem) ||
+        pem_argument(key, "private_key_buffer", &options.key_pem)) {
+        return NULL;
+    }
+    native_context *self = crt_calloc(1, sizeof(*self));
+    if (!self) {
+        return PyErr_NoMemory();
+    }
+    crt_fault fault = {0};
+    int status;
+    Py_BEGIN_ALLOW_THREADS; /* loading the system's trust store takes milliseconds */
+    status = crt_tls_ctx_new(&options, &self->ctx, &fault);
+    Py_END_ALLOW_THREADS;
+    if (status) {
+        crt_free(self);
+        return awscrt_raise(status, fault.detail);
+    }
+    PyObject *handle = awscrt_handle_new(&self->native, CONTEXT, context_dropped);
+    if (!handle) {
+        crt_tls_ctx_release(self->ctx);
+        crt_free(self);
+    }
+    return handle;
+}
+
+crt_tls_ctx *awscrt_tls_ctx_get(PyObject *context) {
+    native_context *self = awscrt_native_of(context, CONTEXT);
+    return self ? self->ctx : NULL;
+}
+
+/* ---- connection options ---- */
+
+static void options_dropped(PyObject *handle) {
+    native_options *self = PyCapsule_GetPointer(handle, OPTIONS);
+    Py_DECREF(self->context);
+    crt_free(self->server_name);
+    crt_free(self->alpn);
+    crt_free(self);
+}
+
+static PyObject *tls_options_new(PyObject *module, PyObject *context) {
+    PyObject *context_handle = awscrt_handle_of(context, CONTEXT);
+    if (!context_handle) {
+        return NULL;
+    }
+    native_options *self = crt_calloc(1, sizeof(*self));
+    PyObject *handle = self ? awscrt_handle_new(&self->native, OPTIONS, options_dropped) : PyErr_NoMemory();
+    if (!handle) {
+        crt_free(self);
+        Py_DECREF(context_handle);
+        return NULL;
+    }
+    self->context = context_handle;
+    return handle;
+}
+
+static int replace_text(char **slot, const char *text) {
+    char *copy = crt_strdup(text);
+    if (!copy) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    crt_free(*slot);
+    *slot = copy;
+    return 0;
+}
+
+static PyObject *tls_options_set_server_name(PyObject *module, PyObject *args) {
+    PyObject *object, *name;
+    if (!PyArg_ParseTuple(args, "OO:set_server_name", &object, &name)) {
+        return NULL;
+    }
+    native_options *self = awscrt_native_of(object, OPTIONS);
+    if (!self) {
+        return NULL;
+    }
+    PyObject *bytes = PyUnicode_Check(name) ? PyUnicode_AsUTF8String(name) : Py_NewRef(name);
+    if (!bytes) {
+        return NULL;
+    }
+    char *text;
+    int status;
+    if (!PyBytes_Check(bytes)) {
+        PyErr_Format(PyExc_TypeError, "server_name must be str or bytes, got %R", (PyObject *)Py_TYPE(name));
+        status = -1;
+    } else {
+        status = PyBytes_AsStringAndSize(bytes, &text, NULL); /* ValueError for a NUL inside */
+    }
+    if (status == 0 && text[0]) {
+        status = replace_text(&self->server_name, text);
+    } else if (status == 0) {
+        crt_free(self->server_name);
+        self->server_name = NULL;
+    }
+    Py_DECREF(bytes);
+    if (status) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *tls_options_set_alpn(PyObject *module, PyObject *args) {
+    PyObject *object;
+    const char *alpn;
+    if (!PyArg_ParseTuple(args, "Os:set_alpn", &object, &alpn)) {
+        return NULL;
+    }
+    native_options *self = awscrt_native_of(object, OPTIONS);
+    if (!self || replace_text(&self->alpn, alpn)) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+int awscrt_tls_options_get(PyObject *options, crt_tls_options *out) {
+    memset(out, 0, sizeof(*out));
+    if (options == Py_None) {
+        return 0;
+    }
+    native_options *self = awscrt_native_of(options, OPTIONS);
+    if (!self) {
+        return -1;
+    }
+    out->ctx = ((native_context *)PyCapsule_GetPointer(self->context, CONTEXT))->ctx;
+    out->server_name = self->server_name;
+    out->alpn = self->alpn;
+    return 0;
+}
+
+/* ---- facts about the provider ---- */
+
+static PyObject *tls_cipher_pref_is_supported(PyObject *module, PyObject *preference) {
+    long value = PyLong_AsLong(preference);
+    if (value == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    return PyBool_FromLong(value >= 0 && value <= INT32_MAX && crt_tls_cipher_pref_supported((int)value));
+}
+
+static PyObject *tls_provider(PyObject *module, PyObject *unused) {
+    return PyUnicode_FromString(crt_tls_provider_get()->name);
+}
+
+PyMethodDef awscrt_tls_methods[] = {
+    {"tls_context_new", tls_context_new, METH_VARARGS,
+     "(min_version, cipher_pref, verify_peer, no_revocation, ca, ca_dir, certificate, key, alpn) -> handle"},
+    {"tls_options_new", tls_options_new, METH_O, "(context) -> handle"},
+    {"tls_options_set_server_name", tls_options_set_server_name, METH_VARARGS, "(options, name)"},
+    {"tls_options_set_alpn", tls_options_set_alpn, METH_VARARGS, "(options, names joined with ';')"},
+    {"tls_cipher_pref_is_supported", tls_cipher_pref_is_supported, METH_O, "True when this build has it."},
+    {"tls_provider", tls_provider, METH_NOARGS, "Name of the TLS stack in use."},
+    {NULL, NULL, 0, NULL},
+};

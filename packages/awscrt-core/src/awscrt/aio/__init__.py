@@ -1,0 +1,21 @@
+"""asyncio clients. Each feature brings its own module: ``awscrt.aio.http``, ``awscrt.aio.mqtt5``, ``awscrt.aio.s3``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import awscrt
+from awscrt._portions import installed, portions
+
+if TYPE_CHECKING:
+    from typing import List
+
+__path__ += portions(awscrt.__path__, "aio", __path__)
+
+_PUBLIC = ("http", "mqtt5", "s3", "websocket")
+
+
+def __getattr__(name: str) -> List[str]:
+    if name == "__all__":
+        return installed(__name__, __path__, _PUBLIC)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,538 @@
+"""Event loops, host resolution, sockets, TLS and byte streams: what every client is built on."""
+
+from __future__ import annotations
+
+import os
+from _thread import RLock
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from awscrt import NativeResource, _core
+
+if TYPE_CHECKING:
+    import threading
+    from typing import Any, Callable, Dict, Iterable, Optional, Type, TypeVar
+
+    _Resource = TypeVar("_Resource", bound=NativeResource)
+
+__all__ = [
+    "ClientBootstrap", "ClientTlsContext", "DefaultHostResolver", "EventLoopGroup", "ExponentialBackoffJitterMode",
+    "HostResolverBase", "InputStream", "LogLevel", "NativeResource", "SocketDomain", "SocketOptions", "SocketType",
+    "TlsCipherPref", "TlsConnectionOptions", "TlsContextOptions", "TlsVersion", "init_logging", "is_alpn_available",
+    "set_log_level",
+]
+
+_AWS_ERROR_INVALID_ARGUMENT = 34
+_AWS_ERROR_PLATFORM_NOT_SUPPORTED = 53
+_AWS_IO_TLS_CTX_ERROR = 1033
+
+
+# ---- logging ----
+
+
+class LogLevel(IntEnum):
+    """Verbosity of the native log: messages of this level and the more severe ones are written."""
+
+    NoLogs = 0
+    Fatal = 1
+    Error = 2
+    Warn = 3
+    Info = 4
+    Debug = 5
+    Trace = 6
+
+
+# One sink per process, chosen once by this module's init_logging or that of awscrt.logging.
+_logging_lock = RLock()
+_logging_initialized = False
+
+
+def _log_level_argument(level: object) -> int:
+    if not isinstance(level, int) or not 0 <= level <= 255:
+        raise ValueError
+    return int(level)
+
+
+def init_logging(log_level: LogLevel, file_name: str) -> None:
+    """Start writing the native log.
+
+    :param log_level: most verbose level that is written
+    :param file_name: ``"stdout"``, ``"stderr"`` or a path opened for append
+    :raises RuntimeError: called before, or the file cannot be opened (AWS_ERROR_FILE_INVALID_PATH)
+    :raises ValueError: an argument of the wrong type, or a level outside 0 to 255
+    """
+    global _logging_initialized
+    assert log_level is not None
+    assert file_name is not None
+    level = _log_level_argument(log_level)
+    if not isinstance(file_name, str):
+        raise ValueError
+    with _logging_lock:
+        if _logging_initialized:
+            raise RuntimeError("logging was initialized before; use set_log_level() to change its level")
+        _core.init_logging(level, file_name)
+        _logging_initialized = True
+
+
+def set_log_level(log_level: LogLevel) -> None:
+    """Change the level of a log that :func:`init_logging` started.
+
+    :raises RuntimeError: logging was not initialized
+    """
+    assert log_level is not None
+    level = _log_level_argument(log_level)
+    if not _logging_initialized:
+        raise RuntimeError("logging is not initialized; call init_logging() first")
+    _core.set_log_level(level)
+
+
+# ---- the static defaults ----
+
+_defaults: Dict[Type[Any], NativeResource] = {}
+_defaults_lock = RLock()
+
+
+def _default(kind: Type[_Resource], make: Callable[[], _Resource]) -> _Resource:
+    with _defaults_lock:
+        found = _defaults.get(kind)
+        if found is None:
+            found = _defaults[kind] = make()
+        return found  # type: ignore[return-value]
+
+
+def _release_default(kind: Type[NativeResource]) -> None:
+    with _defaults_lock:
+        released = _defaults.pop(kind, None)
+    del released  # outside the lock: whatever its end sets in motion must not wait for us
+
+
+def _forget_defaults() -> None:
+    # In a forked child: those are the parent's, and a thread that is not here may hold the lock.
+    global _defaults_lock, _logging_lock
+    _defaults_lock = RLock()
+    _logging_lock = RLock()
+    _defaults.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_defaults)
+
+
+# ---- event loops, resolver, bootstrap ----
+
+# Beyond this, more loops only cost memory: one loop moves gigabytes per second.
+_MAX_DEFAULT_LOOPS = 96
+
+
+class EventLoopGroup(NativeResource):
+    """A group of event-loop threads. An object that does I/O stays on one loop for its whole life.
+
+    :param num_threads: loops; None or 0 means half of the usable processors, at least 1
+    :param cpu_group: NUMA node whose processors the threads stay on
+    :ivar shutdown_event: :class:`threading.Event`, set after all threads have ended; that begins when the last
+        owner (this object, resolvers, bootstraps, connections) is gone
+    :raises RuntimeError: no such cpu_group (AWS_ERROR_INVALID_ARGUMENT), or threads cannot be started
+    :raises OverflowError: num_threads is not within 0 to 65535
+    """
+
+    __slots__ = ("shutdown_event",)
+
+    shutdown_event: threading.Event
+
+    def __init__(self, num_threads: Optional[int] = None, cpu_group: Optional[int] = None) -> None:
+        from threading import Event
+
+        super().__init__()
+        if cpu_group is not None:
+            self._check_cpu_group(cpu_group)
+        self.shutdown_event = Event()
+        self._binding = _core.event_loop_group_new(
+            0 if num_threads is None else num_threads,
+            -1 if cpu_group is None else cpu_group,
+            self.shutdown_event.set,
+        )
+
+    @staticmethod
+    def _check_cpu_group(cpu_group: int) -> None:
+        from awscrt.common import get_cpu_count_for_group
+
+        if not isinstance(cpu_group, int):
+            raise TypeError(f"cpu_group must be an int, got {type(cpu_group).__name__}")
+        if not 0 <= cpu_group <= 65535 or get_cpu_count_for_group(cpu_group) == 0:
+            _core.raise_error(_AWS_ERROR_INVALID_ARGUMENT, f"There is no cpu_group {cpu_group} on this machine.")
+
+    @staticmethod
+    def get_or_create_static_default() -> EventLoopGroup:
+        """The group that everything uses for which no other is named; made on first use."""
+        return _default(EventLoopGroup, EventLoopGroup._new_default)
+
+    @staticmethod
+    def _new_default() -> EventLoopGroup:
+        return EventLoopGroup(min(_MAX_DEFAULT_LOOPS, max(1, _core.cpu_count() // 2)))
+
+    @staticmethod
+    def release_static_default() -> None:
+        """Let go of the static default; it ends when nobody else uses it."""
+        _release_default(EventLoopGroup)
+
+
+class HostResolverBase(NativeResource):
+    """Base of host resolvers."""
+
+    __slots__ = ()
+
+
+class DefaultHostResolver(HostResolverBase):
+    """Resolves host names through the system and caches the addresses for 30 s.
+
+    :param event_loop_group: kept alive as long as this
+    :param max_hosts: how many hosts to expect (a hint)
+    :raises ValueError: max_hosts < 1
+    """
+
+    __slots__ = ()
+
+    def __init__(self, event_loop_group: EventLoopGroup, max_hosts: int = 16) -> None:
+        assert isinstance(event_loop_group, EventLoopGroup)
+        super().__init__()
+        if max_hosts < 1:
+            raise ValueError(f"max_hosts must be at least 1, got {max_hosts}")
+        self._binding = _core.host_resolver_new(event_loop_group, max_hosts)
+
+    @staticmethod
+    def get_or_create_static_default() -> DefaultHostResolver:
+        """The resolver that everything uses for which no other is named; made on first use."""
+        return _default(DefaultHostResolver, DefaultHostResolver._new_default)
+
+    @staticmethod
+    def _new_default() -> DefaultHostResolver:
+        return DefaultHostResolver(EventLoopGroup.get_or_create_static_default())
+
+    @staticmethod
+    def release_static_default() -> None:
+        """Let go of the static default; it ends when nobody else uses it."""
+        _release_default(DefaultHostResolver)
+
+
+class ClientBootstrap(NativeResource):
+    """The event loops and the resolver that client connections use.
+
+    :param event_loop_group: kept alive as long as this and every connection made with it
+    :param host_resolver: likewise
+    :ivar shutdown_event: :class:`threading.Event`, set when this and every connection made with it are gone
+    """
+
+    __slots__ = ("shutdown_event",)
+
+    shutdown_event: threading.Event
+
+    def __init__(self, event_loop_group: EventLoopGroup, host_resolver: HostResolverBase) -> None:
+        from threading import Event
+
+        assert isinstance(event_loop_group, EventLoopGroup)
+        assert isinstance(host_resolver, HostResolverBase)
+        super().__init__()
+        self.shutdown_event = Event()
+        self._binding = _core.client_bootstrap_new(event_loop_group, host_resolver, self.shutdown_event.set)
+
+    @staticmethod
+    def get_or_create_static_default() -> ClientBootstrap:
+        """The bootstrap that every client uses for which no other is named; made on first use."""
+        return _default(ClientBootstrap, ClientBootstrap._new_default)
+
+    @staticmethod
+    def _new_default() -> ClientBootstrap:
+        return ClientBootstrap(
+            EventLoopGroup.get_or_create_static_default(), DefaultHostResolver.get_or_create_static_default()
+        )
+
+    @staticmethod
+    def release_static_default() -> None:
+        """Let go of the static default; it ends when nobody else uses it."""
+        _release_default(ClientBootstrap)
+
+
+# ---- sockets ----
+
+
+class SocketDomain(IntEnum):
+    """Kind of address."""
+
+    IPv4 = 0
+    IPv6 = 1
+    Local = 2
+
+
+class SocketType(IntEnum):
+    """Kind of socket; clients need Stream."""
+
+    Stream = 0
+    DGram = 1
+
+
+class SocketOptions:
+    """How sockets are opened. Checked when a connection is made.
+
+    :ivar domain: IPv4 and IPv6 both try both families; Local is a Unix socket whose path is the host name
+    :ivar connect_timeout_ms: milliseconds for each attempt to reach an address, DNS and TLS not included
+    :ivar keep_alive: send TCP keep-alive probes
+    :ivar keep_alive_interval_secs: idle seconds before the first probe; needs keep_alive_timeout_secs as well
+    :ivar keep_alive_timeout_secs: seconds between probes; needs keep_alive_interval_secs as well
+    :ivar keep_alive_max_probes: unanswered probes after which the connection is lost; 0: the system's default
+    """
+
+    __slots__ = (
+        "domain", "type", "connect_timeout_ms", "keep_alive", "keep_alive_timeout_secs", "keep_alive_interval_secs",
+        "keep_alive_max_probes",
+    )
+
+    def __init__(self) -> None:
+        self.domain = SocketDomain.IPv6
+        self.type = SocketType.Stream
+        self.connect_timeout_ms = 5000
+        self.keep_alive = False
+        self.keep_alive_interval_secs = 0
+        self.keep_alive_timeout_secs = 0
+        self.keep_alive_max_probes = 0
+
+
+class ExponentialBackoffJitterMode(IntEnum):
+    """How the pauses between retries are spread.
+
+    NONE: d = min(scale * 2**i, maximum). FULL (and DEFAULT): uniform in [0, d). DECORRELATED: uniform in
+    [scale, min(maximum, 3 * previous)).
+    """
+
+    DEFAULT = 0
+    NONE = 1
+    FULL = 2
+    DECORRELATED = 3
+
+
+# ---- TLS ----
+
+
+class TlsVersion(IntEnum):
+    """Oldest protocol version to accept; the newest is always TLS 1.3."""
+
+    SSLv3 = 0
+    TLSv1 = 1
+    TLSv1_1 = 2
+    TLSv1_2 = 3
+    TLSv1_3 = 4
+    DEFAULT = 128
+
+
+class TlsCipherPref(IntEnum):
+    """Cipher policies. Anything but DEFAULT replaces what ``min_tls_ver`` chose."""
+
+    DEFAULT = 0
+    PQ_TLSv1_0_2021_05 = 6
+    PQ_DEFAULT = 8
+    TLSv1_2_2025_07 = 9
+
+    def is_supported(self) -> bool:
+        """True when this build can use it."""
+        return _core.tls_cipher_pref_is_supported(self.value)
+
+
+class _CertificateSource(IntEnum):
+    CERTIFICATE_FILES = 0
+    PKCS11 = 1
+    WINDOWS_CERT_STORE = 2
+    PKCS12_FILE = 4
+
+
+def _read_file(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _alpn_text(names: Iterable[str]) -> str:
+    # A str is an iterable of str too, and would offer one protocol per letter.
+    assert not isinstance(names, str)
+    listed = list(names)
+    text = ";".join(listed)
+    if "" in listed:
+        _core.raise_error(_AWS_IO_TLS_CTX_ERROR, "An ALPN protocol name is empty (RFC 7301, 3.1).")
+    return text
+
+
+class TlsContextOptions:
+    """What a TLS context is made from. Plain data: checked by :class:`ClientTlsContext`.
+
+    :ivar min_tls_ver: oldest protocol version to accept
+    :ivar cipher_pref: cipher policy
+    :ivar verify_peer: check the server's chain, dates and name
+    :ivar no_certificate_revocation: do not ask for stapled OCSP responses
+    :ivar alpn_list: protocol names to offer, most preferred first
+    """
+
+    __slots__ = (
+        "min_tls_ver", "ca_dirpath", "ca_buffer", "cipher_pref", "alpn_list", "certificate_buffer",
+        "private_key_buffer", "pkcs12_filepath", "pkcs12_password", "verify_peer", "no_certificate_revocation",
+        "_certificate_source",
+    )
+
+    def __init__(self) -> None:
+        self.min_tls_ver = TlsVersion.DEFAULT
+        self.cipher_pref = TlsCipherPref.DEFAULT
+        self.verify_peer = True
+        self.no_certificate_revocation = False
+        self.ca_dirpath: Optional[str] = None
+        self.ca_buffer: Optional[bytes] = None
+        self.alpn_list: Optional[Iterable[str]] = None
+        self.certificate_buffer: Optional[bytes] = None
+        self.private_key_buffer: Optional[bytes] = None
+        self.pkcs12_filepath: Optional[str] = None
+        self.pkcs12_password: Optional[str] = None
+        self._certificate_source: Optional[_CertificateSource] = None
+
+    @staticmethod
+    def create_client_with_mtls_from_path(cert_filepath: str, pk_filepath: str) -> TlsContextOptions:
+        """Options for a client with a certificate (mutual TLS), from PEM files that are read now.
+
+        :raises OSError: a file cannot be read
+        """
+        assert isinstance(cert_filepath, str)
+        assert isinstance(pk_filepath, str)
+        return TlsContextOptions.create_client_with_mtls(_read_file(cert_filepath), _read_file(pk_filepath))
+
+    @staticmethod
+    def create_client_with_mtls(cert_buffer: bytes, key_buffer: bytes) -> TlsContextOptions:
+        """Options for a client with a certificate (mutual TLS).
+
+        :param cert_buffer: PEM certificate, may be followed by its chain
+        :param key_buffer: PEM private key, not encrypted
+        """
+        assert isinstance(cert_buffer, bytes)
+        assert isinstance(key_buffer, bytes)
+        options = TlsContextOptions()
+        options.certificate_buffer = cert_buffer
+        options.private_key_buffer = key_buffer
+        options._certificate_source = _CertificateSource.CERTIFICATE_FILES
+        return options
+
+    def override_default_trust_store_from_path(
+        self, ca_dirpath: Optional[str] = None, ca_filepath: Optional[str] = None
+    ) -> None:
+        """Trust these certificate authorities instead of the system's.
+
+        :param ca_dirpath: directory of hashed certificates (``openssl rehash``)
+        :param ca_filepath: PEM file, read now
+        :raises OSError: the file cannot be read
+        """
+        assert isinstance(ca_dirpath, str) or ca_dirpath is None
+        assert isinstance(ca_filepath, str) or ca_filepath is None
+        if ca_filepath:
+            self.ca_buffer = _read_file(ca_filepath)
+        self.ca_dirpath = ca_dirpath
+
+    def override_default_trust_store(self, rootca_buffer: bytes) -> None:
+        """Trust the certificate authorities in this PEM text instead of the system's."""
+        assert isinstance(rootca_buffer, bytes)
+        self.ca_buffer = rootca_buffer
+
+
+class ClientTlsContext(NativeResource):
+    """A TLS context: immutable, thread-safe, costly to make; share one between connections.
+
+    :raises RuntimeError: AWS_ERROR_INVALID_ARGUMENT (no PEM block), AWS_IO_TLS_CTX_ERROR (key and certificate do
+        not match, bad ALPN list), AWS_IO_TLS_CIPHER_PREF_UNSUPPORTED, AWS_ERROR_PLATFORM_NOT_SUPPORTED and others
+    """
+
+    __slots__ = ("_min_tls_ver", "_cipher_pref", "_certificate_source")
+
+    def __init__(self, options: TlsContextOptions) -> None:
+        assert isinstance(options, TlsContextOptions)
+        super().__init__()
+        if options.certificate_buffer is None and options.pkcs12_filepath is not None:
+            _core.raise_error(_AWS_ERROR_PLATFORM_NOT_SUPPORTED, "PKCS#12 files need macOS; convert it to PEM.")
+        self._min_tls_ver = options.min_tls_ver
+        self._cipher_pref = options.cipher_pref
+        self._certificate_source = options._certificate_source
+        self._binding = _core.tls_context_new(
+            options.min_tls_ver.value,
+            options.cipher_pref.value,
+            bool(options.verify_peer),
+            bool(options.no_certificate_revocation),
+            options.ca_buffer,
+            options.ca_dirpath,
+            options.certificate_buffer,
+            options.private_key_buffer,
+            _alpn_text(options.alpn_list) if options.alpn_list else None,
+        )
+
+    def new_connection_options(self) -> TlsConnectionOptions:
+        """Options for connections that use this context."""
+        return TlsConnectionOptions(self)
+
+
+class TlsConnectionOptions(NativeResource):
+    """What may differ between connections of one context. Cheap; copied when a connection is made.
+
+    :ivar tls_ctx: the context, kept alive
+    """
+
+    __slots__ = ("tls_ctx",)
+
+    def __init__(self, tls_ctx: ClientTlsContext) -> None:
+        assert isinstance(tls_ctx, ClientTlsContext)
+        super().__init__()
+        self.tls_ctx = tls_ctx
+        self._binding = _core.tls_options_new(tls_ctx)
+
+    def set_alpn_list(self, alpn_list: Iterable[str]) -> None:
+        """Offer these protocols instead of the context's, most preferred first.
+
+        :raises TypeError: None, empty, or an item that is not a str
+        """
+        if not alpn_list:
+            raise TypeError("alpn_list must name at least one protocol")
+        _core.tls_options_set_alpn(self, _alpn_text(alpn_list))
+
+    def set_server_name(self, server_name: str) -> None:
+        """Name for SNI (RFC 6066) and for the check of the server's certificate; ``""`` unsets it.
+
+        Clients that know the host fill it in themselves.
+        """
+        _core.tls_options_set_server_name(self, server_name)
+
+
+def is_alpn_available() -> bool:
+    """True when TLS connections can negotiate a protocol (RFC 7301); always so with OpenSSL."""
+    return True
+
+
+# ---- byte streams ----
+
+
+class InputStream(NativeResource):
+    """Lets native code read a Python binary stream, e.g. a request body.
+
+    Reads call, whichever exists first, ``readinto1``, ``readinto``, ``read1`` or ``read``, on an event-loop
+    thread. None (from ``readinto*``) or BlockingIOError means "nothing now": the read is repeated a little later.
+    The stream is not closed.
+
+    :raises TypeError: no callable ``read``
+    """
+
+    __slots__ = ()
+
+    def __init__(self, stream: Any) -> None:
+        if not callable(getattr(stream, "read", None)):
+            raise TypeError(f"expected a binary stream with a read() method, got {type(stream).__name__}")
+        super().__init__()
+        self._binding = _core.input_stream_new(stream)
+
+    @classmethod
+    def wrap(cls, stream: Any, allow_none: bool = False) -> Optional[InputStream]:
+        """Return ``stream`` itself when it is an InputStream, else wrap it.
+
+        :param allow_none: let None through
+        """
+        if isinstance(stream, InputStream):
+            return stream
+        if stream is None and allow_none:
+            return None
+        return cls(stream)
