@@ -21,7 +21,9 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
 from report import write_report
-from servers import Servers, program
+from servers import Servers
+
+from awscrt.testing.servers import find_program
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REFERENCE = "awscrt==0.38.1"
@@ -65,7 +67,7 @@ def run_json(command: List[str]) -> Dict[str, float]:
 def run_wrk(port: int, path: str, in_flight: int, tls: bool) -> Dict[str, float]:
     """wrk as the raw client of the small-request rows: requests per second."""
     url = f"{'https' if tls else 'http'}://127.0.0.1:{port}{path}"
-    done = subprocess.run([program("wrk", "wrk"), "-t1", f"-c{in_flight}", "-d2s", url], stdout=subprocess.PIPE, check=True)
+    done = subprocess.run([find_program("wrk", "wrk"), "-t1", f"-c{in_flight}", "-d2s", url], stdout=subprocess.PIPE, check=True)
     for line in done.stdout.decode().splitlines():
         if line.startswith("Requests/sec:"):
             return {"units": float(line.split()[1]), "seconds": 1.0, "cpu": 0.0, "rss_mib": 0.0}
@@ -74,9 +76,8 @@ def run_wrk(port: int, path: str, in_flight: int, tls: bool) -> Dict[str, float]
 
 def rows(s: Servers, raw: str, gib: int, sink: str) -> List[Row]:
     size = gib << 30
-    s.object("object", size)
+    source = s.object("object", size)
     s.object("small", 1024)
-    source = os.path.join(s.directory, "www", "object")
     result: List[Row] = []
     goals = {
         ("get-file", None): "2x, CPU 0.6x, RSS 0.5x",
@@ -90,7 +91,7 @@ def rows(s: Servers, raw: str, gib: int, sink: str) -> List[Row]:
         put = action == "put-file"
         params = {
             "action": action,
-            "port": s.tls_port if tls else s.plain_port,
+            "port": s.nginx.tls_port if tls else s.nginx.port,
             "ca": s.ca if tls else None,
             "key": "/put/object" if put else "/object",
             "size": size,
@@ -99,9 +100,9 @@ def rows(s: Servers, raw: str, gib: int, sink: str) -> List[Row]:
         command = [raw, action, "127.0.0.1", str(params["port"]), params["key"], str(size), params["path"], s.ca if tls else "-"]
         result.append(Row(f"s3 {action} {tls or 'plain'}", "s3_transfer.py", params, goal, raw=[str(c) for c in command]))
     for api, goal in (("futures", "2.5x"), ("asyncio", "3.5x")):
-        params = {"api": api, "port": s.plain_port, "ca": None, "count": 40000, "in_flight": 32, "path": "/small"}
+        params = {"api": api, "port": s.nginx.port, "ca": None, "count": 40000, "in_flight": 32, "path": "/small"}
         result.append(Row(f"http1 32 in flight, {api}", "http_get.py", params, goal, raw=["wrk"]))
-    mqtt = {"port": s.mqtt_port, "count": 10000, "payload": 64}
+    mqtt = {"port": s.mosquitto.port, "count": 10000, "payload": 64}
     result.append(Row("mqtt5 publish QoS 1", "mqtt_publish.py", mqtt, "2x"))
     result.append(Row("import awscrt.s3", "import_module.py", {"module": "awscrt.s3"}, "time 0.5x", rounds=11))
     return result

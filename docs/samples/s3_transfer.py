@@ -19,7 +19,7 @@ client = S3Client(
 size = os.path.getsize(source)
 upload = client.make_request(
     type=S3RequestType.PUT_OBJECT,
-    request=HttpRequest("PUT", "/bucket/key", HttpHeaders([("Host", endpoint), ("Content-Length", str(size))])),
+    request=HttpRequest("PUT", "/test-bucket/key", HttpHeaders([("Host", endpoint), ("Content-Length", str(size))])),
     send_filepath=source,
 )
 upload.finished_future.result(timeout=60)
@@ -34,7 +34,7 @@ def on_progress(progress, **kwargs):
 
 download = client.make_request(
     type=S3RequestType.GET_OBJECT,
-    request=HttpRequest("GET", "/bucket/key", HttpHeaders([("Host", endpoint)])),
+    request=HttpRequest("GET", "/test-bucket/key", HttpHeaders([("Host", endpoint)])),
     recv_filepath=copy,
     on_progress=on_progress,
 )
