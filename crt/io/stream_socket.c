@@ -222,16 +222,13 @@ static void defer_flush(socket_stream *s) {
  * arrived is still delivered, and the end of that closes the stream.
  */
 static void sending_failed(socket_stream *s, int code) {
-    crt_fault fault;
-
     if (code != AWS_IO_SOCKET_CLOSED) {
         end_stream(s, code, "sending failed");
         return;
     }
     s->peer_gone = true;
     s->blocked = false;
-    crt_fail(&fault, code, "");
-    fail_queue(s, fault.code);
+    fail_queue(s, code);
 }
 
 static void flush_now(socket_stream *s) {

@@ -140,7 +140,8 @@ typedef struct crt_connect_options {
     void *user;
 } crt_connect_options;
 
-/* Any thread. Everything is copied. Failures of arguments come through `done` too. */
+/* Any thread. Everything is copied. Failures of arguments come through `done` too. NULL only without memory:
+   then `done` is not called. */
 CRT_FN(crt_connect *, crt_stream_connect, (const crt_connect_options *options));
 /* Loop thread, before `done`: done is called with AWS_ERROR_IO_OPERATION_CANCELLED. */
 CRT_FN(void, crt_connect_cancel, (crt_connect *connect));

@@ -1,0 +1,425 @@
+/*
+ * Connecting: resolve, race the addresses (RFC 8305, "Happy Eyeballs"), shake hands when TLS is asked for.
+ *
+ * Everything after crt_stream_connect happens on the loop. A connect ends in finish(), once; its memory goes when
+ * nothing that was set in motion (a task, a lookup) will come back to it.
+ */
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "crt/log.h"
+#include "crt/memory.h"
+#include "crt/resolver.h"
+#include "socket_posix.h"
+
+enum {
+    STAGGER_MS = 250, /* RFC 8305, section 5: Connection Attempt Delay */
+    PORT_MAX = 65535,
+    ADDRESS_TEXT = 64,
+};
+
+/* One address being tried. */
+typedef struct attempt {
+    crt_connect *connect;
+    crt_address address;
+    crt_socket *socket; /* NULL: not started, or over */
+    crt_timer timeout;
+} attempt;
+
+struct crt_connect {
+    crt_task start;
+    crt_task cancel;
+    int holds; /* finish() to come, start and cancel tasks, lookup */
+    crt_loop *loop;
+    crt_resolver *resolver;
+    char *host;
+    uint32_t port;
+    crt_socket_options socket;
+    char *interface_name;
+    bool wants_tls;
+    crt_tls_options tls;
+    char *server_name;
+    char *alpn;
+    crt_connect_fn done;
+    void *user;
+
+    bool cancelled;
+    attempt *attempts;
+    size_t attempt_count;
+    size_t started; /* attempts begun */
+    size_t active;  /* attempts undecided */
+    crt_timer stagger;
+    crt_tls_handshake *handshake;
+    crt_fault fault; /* of the attempt that failed last */
+};
+
+static void start_next(crt_connect *c);
+
+/* ---- the end ---- */
+
+static void drop(crt_connect *c) {
+    if (--c->holds > 0) {
+        return;
+    }
+    crt_resolver_release(c->resolver);
+    if (c->wants_tls) {
+        crt_tls_ctx_release(c->tls.ctx);
+    }
+    crt_free(c->host);
+    crt_free(c->interface_name);
+    crt_free(c->server_name);
+    crt_free(c->alpn);
+    crt_free(c->attempts);
+    crt_free(c);
+}
+
+static void end_attempt(attempt *a) {
+    if (!a->socket) {
+        return;
+    }
+    crt_timer_stop(&a->timeout);
+    crt_socket_destroy(a->socket);
+    a->socket = NULL;
+    a->connect->active--;
+}
+
+static void end_attempts(crt_connect *c) {
+    size_t i;
+
+    crt_timer_stop(&c->stagger);
+    for (i = 0; i < c->started; i++) {
+        end_attempt(&c->attempts[i]);
+    }
+}
+
+static void finish(crt_connect *c, const crt_fault *fault, crt_stream *stream) {
+    end_attempts(c);
+    if (fault->code) {
+        CRT_LOG(CRT_LOG_WARN, CRT_LS_SOCKET, "%s: %s", crt_error_name(fault->code), fault->detail);
+    }
+    c->done(c->user, fault, stream);
+    drop(c);
+}
+
+static void fail(crt_connect *c, int code, const char *why) {
+    crt_fault fault;
+
+    if (c->socket.domain == CRT_SOCKET_LOCAL) {
+        crt_fail(&fault, code, "connecting to %s: %s", c->host, why);
+    } else {
+        crt_fail(&fault, code, "connecting to %s:%u: %s", c->host, (unsigned)c->port, why);
+    }
+    finish(c, &fault, NULL);
+}
+
+/* ---- connected ---- */
+
+static void on_tls_done(void *user, const crt_fault *fault, crt_stream *stream) {
+    crt_connect *c = user;
+
+    c->handshake = NULL;
+    finish(c, fault, stream);
+}
+
+static void hand_over(crt_connect *c, crt_socket *socket) {
+    crt_fault ok = {0};
+    crt_stream *stream;
+    int status;
+
+    if (c->wants_tls) {
+        c->handshake = crt_tls_stream_start(socket, &c->tls, c->host, on_tls_done, c);
+        if (!c->handshake) {
+            fail(c, AWS_ERROR_OOM, "no memory for TLS");
+        }
+        return;
+    }
+    status = crt_socket_stream_new(socket, &stream);
+    if (status) {
+        fail(c, status, "no memory for the stream");
+        return;
+    }
+    finish(c, &ok, stream);
+}
+
+static void attempt_succeeded(attempt *a) {
+    crt_connect *c = a->connect;
+    crt_socket *socket = a->socket;
+
+    crt_timer_stop(&a->timeout);
+    crt_socket_events(socket, 0);
+    a->socket = NULL;
+    c->active--;
+    end_attempts(c);
+    if (c->socket.domain != CRT_SOCKET_LOCAL) {
+        crt_resolver_report(c->resolver, c->host, &a->address, true);
+    }
+    CRT_LOG(CRT_LOG_DEBUG, CRT_LS_SOCKET, "connected to %s (%s)", c->host, socket->peer);
+    hand_over(c, socket);
+}
+
+/* ---- racing ---- */
+
+static void attempt_failed(attempt *a, int code, const char *why) {
+    crt_connect *c = a->connect;
+    char ip[ADDRESS_TEXT];
+
+    end_attempt(a);
+    if (c->socket.domain == CRT_SOCKET_LOCAL) {
+        fail(c, code, why);
+        return;
+    }
+    crt_address_text(&a->address, ip, sizeof(ip));
+    crt_resolver_report(c->resolver, c->host, &a->address, false);
+    crt_fail(&c->fault, code, "connecting to %s:%u (%s): %s", c->host, (unsigned)c->port, ip, why);
+    if (c->started < c->attempt_count) {
+        CRT_LOG(CRT_LOG_INFO, CRT_LS_SOCKET, "%s: %s; trying the next address", crt_error_name(code), c->fault.detail);
+        start_next(c);
+    } else if (c->active == 0) {
+        finish(c, &c->fault, NULL);
+    }
+}
+
+static const char *reason(int code) {
+    switch (code) {
+        case AWS_IO_SOCKET_CONNECTION_REFUSED:
+            return "refused";
+        case AWS_IO_SOCKET_NO_ROUTE_TO_HOST:
+            return "no route";
+        case AWS_IO_SOCKET_TIMEOUT:
+            return "no answer";
+        case AWS_ERROR_FILE_INVALID_PATH:
+            return "no such socket";
+        case AWS_ERROR_NO_PERMISSION:
+            return "not permitted";
+        default:
+            return crt_error_message(code);
+    }
+}
+
+static void on_attempt_ready(void *user, int mask) {
+    attempt *a = user;
+    int status = crt_socket_connect_result(a->socket);
+
+    (void)mask;
+    if (status) {
+        attempt_failed(a, status, reason(status));
+    } else {
+        attempt_succeeded(a);
+    }
+}
+
+static void on_attempt_shutdown(void *user) {
+    attempt *a = user;
+
+    fail(a->connect, AWS_IO_EVENT_LOOP_SHUTDOWN, "the event loop ended");
+}
+
+static const crt_socket_owner attempt_owner = {on_attempt_ready, on_attempt_shutdown};
+
+static void on_attempt_timeout(crt_timer *timer) {
+    attempt *a = CRT_CONTAINER(timer, attempt, timeout);
+    char why[48];
+
+    snprintf(why, sizeof(why), "no answer within %u ms", (unsigned)a->connect->socket.connect_timeout_ms);
+    attempt_failed(a, AWS_IO_SOCKET_TIMEOUT, why);
+}
+
+static void on_stagger(crt_timer *timer) {
+    start_next(CRT_CONTAINER(timer, crt_connect, stagger));
+}
+
+static int open_attempt(crt_connect *c, attempt *a) {
+    char peer[ADDRESS_TEXT + 16], ip[ADDRESS_TEXT];
+    int fd, status;
+
+    if (c->socket.domain == CRT_SOCKET_LOCAL) {
+        status = crt_socket_connect_local(c->host, &fd);
+        snprintf(peer, sizeof(peer), "%.*s", (int)sizeof(peer) - 1, c->host);
+    } else {
+        status = crt_socket_connect_tcp(&a->address, (uint16_t)c->port, &c->socket, &fd);
+        crt_address_text(&a->address, ip, sizeof(ip));
+        snprintf(peer, sizeof(peer), a->address.family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, (unsigned)c->port);
+    }
+    return status ? status : crt_socket_new(c->loop, fd, peer, &a->socket);
+}
+
+/* Starts the next attempt and, while there are more, the clock for the one after it. */
+static void start_next(crt_connect *c) {
+    attempt *a = &c->attempts[c->started++];
+    int status;
+
+    a->connect = c;
+    crt_timer_init(&a->timeout, c->loop, on_attempt_timeout);
+    if (c->started < c->attempt_count) {
+        crt_timer_start(&c->stagger, STAGGER_MS);
+    } else {
+        crt_timer_stop(&c->stagger);
+    }
+    c->active++;
+    status = open_attempt(c, a);
+    if (status) {
+        c->active--;
+        attempt_failed(a, status, reason(status));
+        return;
+    }
+    crt_socket_set_owner(a->socket, &attempt_owner, a);
+    crt_timer_start(&a->timeout, c->socket.connect_timeout_ms);
+    crt_socket_events(a->socket, CRT_SOCKET_WRITABLE);
+}
+
+/* RFC 8305, section 4: the families take turns, beginning with that of the best address. */
+static void order_addresses(crt_connect *c, const crt_address *addresses, size_t count) {
+    int family = addresses[0].family;
+    size_t next[2] = {0, 0}, n; /* where to look on in the given list: this family, the other one */
+
+    for (n = 0; n < count; n++) {
+        size_t turn = n % 2;
+        size_t at = next[turn];
+        while (at < count && (addresses[at].family == family) != (turn == 0)) {
+            at++;
+        }
+        if (at == count) { /* that family is used up */
+            turn = !turn;
+            at = next[turn];
+            while ((addresses[at].family == family) != (turn == 0)) {
+                at++;
+            }
+        }
+        c->attempts[n].address = addresses[at];
+        next[turn] = at + 1;
+    }
+}
+
+static int plan_attempts(crt_connect *c, size_t count) {
+    c->attempts = crt_calloc(count, sizeof(*c->attempts));
+    c->attempt_count = c->attempts ? count : 0;
+    return c->attempts ? 0 : AWS_ERROR_OOM;
+}
+
+static void race(crt_connect *c, int status, const crt_address *addresses, size_t count) {
+    if (status == 0) {
+        status = plan_attempts(c, count);
+    }
+    if (status) {
+        fail(c, status, status == AWS_IO_EVENT_LOOP_SHUTDOWN ? "the event loop ended" : "the name cannot be resolved");
+        return;
+    }
+    order_addresses(c, addresses, count);
+    start_next(c);
+}
+
+static void on_resolved(void *user, int status, const crt_address *addresses, size_t count) {
+    crt_connect *c = user;
+
+    if (!c->cancelled) {
+        race(c, status, addresses, count);
+    }
+    drop(c);
+}
+
+/* ---- the beginning ---- */
+
+static void start_local(crt_connect *c) {
+    if (plan_attempts(c, 1) != 0) {
+        fail(c, AWS_ERROR_OOM, "no memory");
+        return;
+    }
+    start_next(c);
+}
+
+static void begin(crt_connect *c, int status) {
+    if (status) {
+        fail(c, status, "the event loop ended");
+    } else if (c->socket.domain == CRT_SOCKET_LOCAL) {
+        start_local(c);
+    } else if (c->port == 0 || c->port > PORT_MAX) {
+        fail(c, AWS_IO_SOCKET_INVALID_ADDRESS, "the port must be 1 to 65535");
+    } else if (!c->resolver) {
+        fail(c, AWS_ERROR_INVALID_ARGUMENT, "a resolver is needed");
+    } else {
+        c->holds++;
+        crt_resolver_resolve(c->resolver, c->loop, c->host, on_resolved, c);
+    }
+}
+
+static void run_start(crt_task *task, int status) {
+    crt_connect *c = CRT_CONTAINER(task, crt_connect, start);
+
+    if (!c->cancelled) {
+        begin(c, status);
+    }
+    drop(c);
+}
+
+static void run_cancel(crt_task *task, int status) {
+    crt_connect *c = CRT_CONTAINER(task, crt_connect, cancel);
+
+    (void)status;
+    fail(c, AWS_ERROR_IO_OPERATION_CANCELLED, "cancelled");
+    drop(c);
+}
+
+void crt_connect_cancel(crt_connect *c) {
+    if (c->cancelled) {
+        return;
+    }
+    c->cancelled = true;
+    if (c->handshake) {
+        crt_tls_stream_cancel(c->handshake); /* its end is ours */
+        return;
+    }
+    end_attempts(c);
+    c->holds++;
+    crt_loop_defer(c->loop, &c->cancel);
+}
+
+/* NULL stays NULL; false without memory. */
+static bool copy_text(char **out, const char *text) {
+    *out = crt_strdup(text);
+    return !text || *out;
+}
+
+static bool copy_options(crt_connect *c, const crt_connect_options *options) {
+    c->socket = options->socket;
+    if (!copy_text(&c->host, options->host ? options->host : "") ||
+        !copy_text(&c->interface_name, options->socket.interface_name)) {
+        return false;
+    }
+    c->socket.interface_name = c->interface_name;
+    if (!options->tls) {
+        return true;
+    }
+    if (!copy_text(&c->server_name, options->tls->server_name) || !copy_text(&c->alpn, options->tls->alpn)) {
+        return false;
+    }
+    c->wants_tls = true;
+    c->tls = *options->tls;
+    c->tls.ctx = crt_tls_ctx_acquire(options->tls->ctx);
+    c->tls.server_name = c->server_name;
+    c->tls.alpn = c->alpn;
+    return true;
+}
+
+crt_connect *crt_stream_connect(const crt_connect_options *options) {
+    crt_connect *c = crt_calloc(1, sizeof(*c));
+
+    if (!c) {
+        return NULL;
+    }
+    c->holds = 1;
+    c->loop = options->loop;
+    c->port = options->port;
+    c->done = options->done;
+    c->user = options->user;
+    c->start.run = run_start;
+    c->cancel.run = run_cancel;
+    crt_timer_init(&c->stagger, c->loop, on_stagger);
+    if (!copy_options(c, options)) {
+        drop(c);
+        return NULL;
+    }
+    c->resolver = options->resolver ? crt_resolver_acquire(options->resolver) : NULL;
+    c->holds++;
+    crt_loop_post(c->loop, &c->start);
+    return c;
+}
