@@ -7,6 +7,6 @@ from setuptools import setup
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)))
 setup(
-    ext_modules=[feature_extension("awscrt._s3", sources_under(*["crt/s3", "native"]), http=True, libraries=["expat"])],
+    ext_modules=[feature_extension("awscrt._s3", sources_under(*["crt/s3", "native"]), http=True, needs=["expat"])],
     **setup_options(),
 )
