@@ -18,7 +18,7 @@ setup(
             "awscrt._core",
             build.sources_under("crt/common", "crt/crypto", "crt/checksums", "crt/io", "native"),
             via_table=False,
-            libraries=["uv", "ssl", "crypto"],
+            needs=["libuv", "openssl"],
         )
     ],
     **build.setup_options(),
