@@ -15,7 +15,7 @@ from awscrt import _core
 __all__ = ["Future", "CancelledError", "Condition", "InvalidStateError", "TimeoutError", "log_callback_error"]
 
 
-class Future(_core._FutureBase, concurrent.futures.Future):  # type: ignore[type-arg,misc]
+class Future(_core._FutureBase, concurrent.futures.Future):  # type: ignore[type-arg]
     """A :class:`concurrent.futures.Future` whose lock and condition are built only when somebody needs them.
 
     Works wherever the standard one does, including :func:`concurrent.futures.wait`,

@@ -219,11 +219,17 @@ def require_library(name: str) -> LibraryFlags:
     return LibraryFlags(include, directories, list(library.shared), [])
 
 
+class NativeExtension(Extension):
+    """An extension that knows which libraries of the system it needs."""
+
+    needs: Tuple[str, ...] = ()
+
+
 class BuildExtension(build_ext):
     """Resolves what extensions need only when they are compiled: an sdist needs no libraries."""
 
     def build_extension(self, ext: Extension) -> None:
-        for name in getattr(ext, "needs", ()):
+        for name in ext.needs if isinstance(ext, NativeExtension) else ():
             flags = require_library(name)
             ext.include_dirs.extend(flags.include_dirs)
             ext.library_dirs.extend(flags.library_dirs)
@@ -238,7 +244,7 @@ class BuildExtension(build_ext):
 def feature_extension(name: str, sources: Sequence[str], *, http: bool = False, needs: Sequence[str] = (),
                       define_macros: Sequence[Tuple[str, Optional[str]]] = (), include: Sequence[str] = (),
                       via_table: bool = True, extra_compile_args: Sequence[str] = (),
-                      extra_link_args: Sequence[str] = (), **kwargs: Any) -> Extension:
+                      extra_link_args: Sequence[str] = (), **kwargs: Any) -> NativeExtension:
     """A setuptools Extension that compiles against the exported headers.
 
     :param name: full module name, e.g. ``"awscrt._mqtt"``
@@ -255,9 +261,10 @@ def feature_extension(name: str, sources: Sequence[str], *, http: bool = False, 
     if limited_api():
         macros.append(("Py_LIMITED_API", "0x030B0000"))
     macros.extend(define_macros)
-    extension = Extension(name, list(sources), include_dirs=[*include, *include_dirs()], define_macros=macros,
-                          extra_compile_args=[*compile_args(), *extra_compile_args],
-                          extra_link_args=[*link_args(), *extra_link_args], py_limited_api=limited_api(), **kwargs)
+    extension = NativeExtension(
+        name, list(sources), include_dirs=[*include, *include_dirs()], define_macros=macros,
+        extra_compile_args=[*compile_args(), *extra_compile_args],
+        extra_link_args=[*link_args(), *extra_link_args], py_limited_api=limited_api(), **kwargs)
     extension.needs = tuple(needs)
     return extension
 

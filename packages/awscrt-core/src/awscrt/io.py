@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ClientBootstrap", "ClientTlsContext", "DefaultHostResolver", "EventLoopGroup", "ExponentialBackoffJitterMode",
     "HostResolverBase", "InputStream", "LogLevel", "NativeResource", "SocketDomain", "SocketOptions", "SocketType",
-    "TlsCipherPref", "TlsConnectionOptions", "TlsContextOptions", "TlsVersion", "init_logging", "is_alpn_available",
-    "set_log_level",
+    "TlsCipherPref", "TlsConnectionOptions", "TlsContextOptions", "TlsVersion", "default_loop_count", "init_logging",
+    "is_alpn_available", "set_log_level",
 ]
 
 _AWS_ERROR_INVALID_ARGUMENT = 34
@@ -124,6 +124,11 @@ if hasattr(os, "register_at_fork"):
 _MAX_DEFAULT_LOOPS = 96
 
 
+def default_loop_count() -> int:
+    """Event loops of the static default group."""
+    return min(_MAX_DEFAULT_LOOPS, max(1, _core.cpu_count() // 2))
+
+
 class EventLoopGroup(NativeResource):
     """A group of event-loop threads. An object that does I/O stays on one loop for its whole life.
 
@@ -168,7 +173,7 @@ class EventLoopGroup(NativeResource):
 
     @staticmethod
     def _new_default() -> EventLoopGroup:
-        return EventLoopGroup(min(_MAX_DEFAULT_LOOPS, max(1, _core.cpu_count() // 2)))
+        return EventLoopGroup(default_loop_count())
 
     @staticmethod
     def release_static_default() -> None:
