@@ -285,6 +285,7 @@ CRT_HIDDEN int crt_mqtt_decoder_next(crt_mqtt_decoder *decoder, crt_mqtt_packet 
 /* ---- operations ---- */
 
 typedef struct crt_mqtt_op crt_mqtt_op;
+typedef struct crt_mqtt_client crt_mqtt_client;
 
 /*
  * A publish, subscribe or unsubscribe. The caller allocates it (inside an object of its own), fills the first
@@ -299,13 +300,14 @@ struct crt_mqtt_op {
     void (*done)(crt_mqtt_op *op, const crt_fault *fault, const crt_mqtt_ack *ack);
 
     /* private */
-    struct crt_mqtt_op *next;
-    struct crt_mqtt_op *prev;
+    crt_task task;
+    crt_mqtt_client *client;
+    crt_mqtt_op *next;
+    crt_mqtt_op *prev;
     uint64_t deadline_ms;
-    uint64_t order; /* submission order */
-    size_t size;    /* as counted in the statistics */
+    size_t size; /* as counted in the statistics */
     uint16_t packet_id;
-    uint8_t state;
+    bool sent; /* at least once */
 };
 
 /* ---- client ---- */
@@ -339,8 +341,6 @@ typedef struct crt_mqtt_statistics {
     uint64_t unacked_size;
 } crt_mqtt_statistics;
 
-typedef struct crt_mqtt_client crt_mqtt_client;
-
 /* All on the client's loop; views are valid during the call. */
 typedef struct crt_mqtt_client_handler {
     /* Each on_attempt is followed by one on_connected or on_failed, each on_connected by one on_disconnected. */
@@ -351,9 +351,9 @@ typedef struct crt_mqtt_client_handler {
     void (*on_stopped)(void *user);
     /* QoS > 0: ack is not 0, and crt_mqtt_client_ack is owed. */
     void (*on_publish)(void *user, const crt_mqtt_publish *publish, uint64_t ack);
-    /* Before each attempt when options.handshake: answer with crt_mqtt_client_handshake_done, once, now or later. */
-    void (*on_handshake)(void *user);
-    /* Last, after the last reference was released and everything has ended. */
+    /* Before each attempt when options.handshake: answer with crt_mqtt_client_handshake_done, now or later. */
+    void (*on_handshake)(void *user, uint64_t attempt);
+    /* Last, after crt_mqtt_client_close and when everything has ended. */
     void (*on_terminated)(void *user);
 } crt_mqtt_client_handler;
 
@@ -393,22 +393,26 @@ typedef struct crt_mqtt_client_options {
     void *user;
 } crt_mqtt_client_options;
 
-/* Everything in the options is copied. The caller owns one reference. */
+/* Everything in the options is copied. The client lives until it was closed and then released. */
 CRT_HIDDEN int crt_mqtt_client_new(const crt_mqtt_client_options *options, crt_mqtt_client **out);
-/* Any thread. The last release stops as crt_mqtt_client_stop does, then on_terminated. */
+/* Any thread, as all below. Once, after the last start, stop and submit: ends as crt_mqtt_client_stop without a
+   packet does, then on_terminated. */
+CRT_HIDDEN void crt_mqtt_client_close(crt_mqtt_client *client);
+/* After on_terminated; the memory goes when calls under way on other threads are through. */
 CRT_HIDDEN void crt_mqtt_client_release(crt_mqtt_client *client);
 CRT_HIDDEN crt_loop *crt_mqtt_client_loop(const crt_mqtt_client *client);
-/* Any thread, as all below. Set the desired state; the last one wins. */
-CRT_HIDDEN void crt_mqtt_client_start(crt_mqtt_client *client);
-/* disconnect (copied) NULL: close without a DISCONNECT. 0 or AWS_ERROR_OOM. */
+/* Set the desired state; the last one wins. 0 or AWS_ERROR_OOM. */
+CRT_HIDDEN int crt_mqtt_client_start(crt_mqtt_client *client);
+/* disconnect (copied) NULL: close without a DISCONNECT. */
 CRT_HIDDEN int crt_mqtt_client_stop(crt_mqtt_client *client, const crt_mqtt_disconnect *disconnect);
 CRT_HIDDEN void crt_mqtt_client_submit(crt_mqtt_client *client, crt_mqtt_op *op);
-/* Acknowledges a received publish; unknown, used or stale ones are ignored. 0 or AWS_ERROR_OOM. */
+/* Acknowledges a received publish; unknown, used or stale ones are ignored. */
 CRT_HIDDEN int crt_mqtt_client_ack(crt_mqtt_client *client, uint64_t ack);
 /* Stops and resumes reading from the peer: back-pressure of the consumer. */
-CRT_HIDDEN void crt_mqtt_client_set_paused(crt_mqtt_client *client, bool paused);
-/* status 0: the attempt goes on with path and headers (copied); else it fails with it. 0 or AWS_ERROR_OOM. */
-CRT_HIDDEN int crt_mqtt_client_handshake_done(crt_mqtt_client *client, int status, const char *path,
+CRT_HIDDEN int crt_mqtt_client_set_paused(crt_mqtt_client *client, bool paused);
+/* status 0: the attempt goes on with path and headers (copied); else it fails with it. An answer to an attempt
+   that has ended is ignored. */
+CRT_HIDDEN int crt_mqtt_client_handshake_done(crt_mqtt_client *client, uint64_t attempt, int status, const char *path,
                                               const crt_transport_header *headers, size_t header_count);
 CRT_HIDDEN void crt_mqtt_client_statistics(const crt_mqtt_client *client, crt_mqtt_statistics *out);
 
