@@ -1,0 +1,42 @@
+/*
+ * Requests go out in the order of activation, each as soon as the one before is wholly in the transport's
+ * queue: the peer sees them back to back.
+ */
+#include "h1_conn.h"
+
+static void begin_request(crt_http_stream *stream) {
+    crt_http_conn *conn = stream->conn;
+    stream->began_sending = true;
+    if (stream->request.close) {
+        __atomic_store_n(&conn->open, 0, __ATOMIC_RELEASE);
+    }
+    int status = crt_stream_put(conn->io, stream->head, stream->request.head_len);
+    if (status == AWS_IO_SOCKET_CLOSED) {
+        conn->stopped_sending = true; /* the peer may still have something to say; the end of that is near */
+    } else if (status) {
+        crt_h1_conn_shut(conn, status, "the request could not be sent");
+    } else if (stream->request.framing != CRT_H1_NO_BODY) {
+        crt_h1_body_start(stream);
+    }
+}
+
+static bool may_send(const crt_http_conn *conn) {
+    return conn->sending && !conn->closing && !conn->last_queued && !conn->stopped_sending;
+}
+
+void crt_h1_send(crt_http_conn *conn) {
+    while (may_send(conn)) {
+        crt_http_stream *stream = conn->sending;
+        if (!stream->began_sending) {
+            begin_request(stream);
+        }
+        if (!may_send(conn) || !crt_h1_body_queued(stream)) {
+            return;
+        }
+        conn->sending = stream->next;
+        conn->last_queued = stream->request.close;
+        if (crt_h1_body_done(stream)) {
+            crt_h1_stream_sent(stream);
+        }
+    }
+}
