@@ -72,6 +72,11 @@ static PyObject *input_stream_new(PyObject *module, PyObject *stream) {
     return handle;
 }
 
+PyObject *awscrt_input_stream_object(PyObject *stream) {
+    native_stream *self = awscrt_native_of(stream, STREAM);
+    return self ? Py_NewRef(self->stream) : NULL;
+}
+
 /* What a read gave: bytes in the space, the end, or nothing for now. */
 enum { READ_FAILED = -1, READ_WOULD_BLOCK = -2 };
 

@@ -12,6 +12,9 @@
 #ifndef AWSCRT_CORE_API_H
 #define AWSCRT_CORE_API_H
 
+#ifndef PY_SSIZE_T_CLEAN
+#define PY_SSIZE_T_CLEAN /* lengths of '#' formats are Py_ssize_t */
+#endif
 #include <Python.h>
 
 #include "crt/base.h"
@@ -103,6 +106,8 @@ CRT_FN(int, awscrt_tls_options_get, (PyObject *options, crt_tls_options *out));
 CRT_FN(crt_tls_ctx *, awscrt_tls_ctx_get, (PyObject *context));
 /* InputStream (or None: NULL without exception) -> new reference to a READER source. */
 CRT_FN(crt_source *, awscrt_source_of_input_stream, (PyObject *stream));
+/* The Python stream that an InputStream wraps. New reference; NULL + TypeError. */
+CRT_FN(PyObject *, awscrt_input_stream_object, (PyObject *stream));
 /* MEMORY source over any buffer object, which it keeps (and its buffer locked) until destroyed. */
 CRT_FN(crt_source *, awscrt_source_of_buffer, (PyObject *buffer));
 
@@ -133,7 +138,8 @@ CRT_FN(crt_source *, awscrt_source_of_buffer, (PyObject *buffer));
     X(awscrt_mailbox_release) X(awscrt_future_new) X(awscrt_future_set_result) X(awscrt_future_set_exception) \
     X(awscrt_exception) X(awscrt_raise) X(awscrt_code_of_exception) X(awscrt_report)                          \
     X(awscrt_bootstrap_get) X(awscrt_socket_options_get) X(awscrt_tls_options_get) X(awscrt_tls_ctx_get)      \
-    X(awscrt_source_of_input_stream) X(awscrt_source_of_buffer) X(awscrt_drop)
+    X(awscrt_source_of_input_stream) X(awscrt_source_of_buffer) X(awscrt_drop)                 \
+    X(awscrt_input_stream_object)
 
 #if defined(CRT_CORE_VIA_TABLE)
 #define AWSCRT_CORE_MEMBER(name) CRT_TYPEOF(name) fn_##name;
