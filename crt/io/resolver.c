@@ -265,7 +265,7 @@ static void on_loop_shutdown(crt_attachment *attachment) {
     bool waiting = false;
 
     uv_mutex_lock(&w->resolver->lock);
-    for (link = &w->host->waiters; *link && !waiting; link = waiting ? link : &(*link)->next) {
+    for (link = &w->host->waiters; *link; link = &(*link)->next) {
         if (*link == w) {
             *link = w->next;
             waiting = true;
@@ -473,6 +473,19 @@ void crt_resolver_report(crt_resolver *resolver, const char *name, const crt_add
         found->last_used = ++resolver->uses;
     }
     uv_mutex_unlock(&resolver->lock);
+}
+
+int crt_resolver_seed(crt_resolver *resolver, const char *name, const crt_address *addresses, size_t count) {
+    host *h;
+
+    uv_mutex_lock(&resolver->lock);
+    h = find_or_add_host(resolver, name);
+    if (h) {
+        h->asked_ms = now_ms();
+        take_answer(resolver, h, addresses, count);
+    }
+    uv_mutex_unlock(&resolver->lock);
+    return h ? 0 : AWS_ERROR_OOM;
 }
 
 /* ---- lifetime ---- */

@@ -222,12 +222,13 @@ static void defer_flush(socket_stream *s) {
  * arrived is still delivered, and the end of that closes the stream.
  */
 static void sending_failed(socket_stream *s, int code) {
-    if (code != AWS_IO_SOCKET_CLOSED) {
-        end_stream(s, code, "sending failed");
-        return;
-    }
-    s->peer_gone = true;
     s->blocked = false;
+    if (code == AWS_IO_SOCKET_CLOSED) {
+        s->peer_gone = true;
+    } else {
+        end_stream(s, code, code == AWS_IO_STREAM_READ_FAILED ? "the file to send is too short or unreadable"
+                                                              : "sending failed");
+    }
     fail_queue(s, code);
 }
 
