@@ -4,6 +4,9 @@
 #ifndef AWSCRT_PYCOMPAT_H
 #define AWSCRT_PYCOMPAT_H
 
+#ifndef PY_SSIZE_T_CLEAN
+#define PY_SSIZE_T_CLEAN /* lengths of '#' formats are Py_ssize_t */
+#endif
 #include <Python.h>
 
 #ifdef __cplusplus
