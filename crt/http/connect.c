@@ -81,7 +81,10 @@ void crt_http_connect(const crt_http_connect_options *options) {
     crt_connect_options target = options->target;
     target.done = on_stream;
     target.user = c;
-    if (prepare_forwarding(c, options) || !crt_http_dial_start(&target, options->proxy)) {
+    crt_http_dial *dial = prepare_forwarding(c, options) ? NULL : crt_http_dial_new(&target, options->proxy);
+    if (dial) {
+        crt_http_dial_start(dial);
+    } else {
         c->failed.run = run_failed;
         crt_loop_post(target.loop, &c->failed);
     }

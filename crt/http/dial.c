@@ -304,7 +304,7 @@ static bool copy_options(crt_http_dial *d, const crt_connect_options *target, co
            copy_text(&d->password, proxy->password) && copy_tls(&d->proxy_tls, proxy->tls);
 }
 
-crt_http_dial *crt_http_dial_start(const crt_connect_options *target, const crt_http_proxy *proxy) {
+crt_http_dial *crt_http_dial_new(const crt_connect_options *target, const crt_http_proxy *proxy) {
     crt_http_dial *d = crt_calloc(1, sizeof(*d));
     if (!d) {
         return NULL;
@@ -314,8 +314,11 @@ crt_http_dial *crt_http_dial_start(const crt_connect_options *target, const crt_
         return NULL;
     }
     d->start.run = run_start;
-    crt_loop_post(target->loop, &d->start);
     return d;
+}
+
+void crt_http_dial_start(crt_http_dial *dial) {
+    crt_loop_post(dial->target.loop, &dial->start);
 }
 
 void crt_http_dial_cancel(crt_http_dial *dial) {

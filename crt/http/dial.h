@@ -9,9 +9,10 @@
 
 typedef struct crt_http_dial crt_http_dial;
 
-/* Any thread; everything is copied. `proxy` NULL or without host: none. done as in crt_stream_connect, for every
-   failure: wrong arguments, loop ended. NULL without memory only: then `done` is not called. */
-CRT_HIDDEN crt_http_dial *crt_http_dial_start(const crt_connect_options *target, const crt_http_proxy *proxy);
+/* Any thread; everything is copied. `proxy` NULL or without host: none. NULL without memory. */
+CRT_HIDDEN crt_http_dial *crt_http_dial_new(const crt_connect_options *target, const crt_http_proxy *proxy);
+/* Any thread. From here on `done` may come, once and on the loop, for every failure: wrong arguments, loop ended. */
+CRT_HIDDEN void crt_http_dial_start(crt_http_dial *dial);
 /* Loop thread, before `done`: it comes with AWS_ERROR_IO_OPERATION_CANCELLED. */
 CRT_HIDDEN void crt_http_dial_cancel(crt_http_dial *dial);
 
