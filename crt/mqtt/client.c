@@ -295,20 +295,18 @@ int crt_mqtt_client_ack(crt_mqtt_client *client, uint64_t ack) {
     return 0;
 }
 
-static void run_set_paused(crt_mqtt_client *c, command *m) {
-    bool resume = c->paused && !m->number;
-    c->paused = m->number != 0;
-    if (resume && c->stream && c->state != STATE_CLOSING) {
+static void run_resume(crt_mqtt_client *c, command *m) {
+    if (c->paused && c->stream && c->state != STATE_CLOSING) {
         crt_stream_resume(c->stream);
     }
+    c->paused = false;
 }
 
-int crt_mqtt_client_set_paused(crt_mqtt_client *client, bool paused) {
-    command *m = new_command(client, run_set_paused);
+int crt_mqtt_client_resume(crt_mqtt_client *client) {
+    command *m = new_command(client, run_resume);
     if (!m) {
         return AWS_ERROR_OOM;
     }
-    m->number = paused;
     post(m);
     return 0;
 }

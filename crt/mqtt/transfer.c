@@ -239,6 +239,7 @@ static bool is_listening(const crt_mqtt_client *c) {
 
 static void on_space(void *user, crt_span *space) {
     crt_mqtt_client *c = user;
+    c->paused = c->options.handler->may_read && !c->options.handler->may_read(c->options.user);
     if (c->paused) {
         *space = (crt_span){NULL, 0};
         return;
@@ -298,6 +299,7 @@ void crt_mqtt_transfer_begin(crt_mqtt_client *c) {
     crt_mqtt_decoder_reset(&c->decoder, limited ? connect->maximum_packet_size : CRT_MQTT_PACKET_MAX);
     crt_buf_clear(&c->out);
     memset(c->ack_owed, 0, sizeof(c->ack_owed));
+    c->paused = false;
     c->puback_count = 0;
     c->ping_due = false;
     c->connect_due = true;

@@ -39,6 +39,7 @@ typedef struct fixture {
     uint64_t acks[8];
     size_t ack_count;
     uint64_t attempt;
+    bool paused;
     crt_loop_group *group;
     crt_resolver *resolver;
     crt_mqtt_client *client;
@@ -110,12 +111,16 @@ static void on_handshake(void *user, uint64_t attempt) {
     ((fixture *)user)->attempt = attempt;
     note(user, "handshake");
 }
+static bool may_read(void *user) {
+    return !__atomic_load_n(&((fixture *)user)->paused, __ATOMIC_SEQ_CST);
+}
 static void on_terminated(void *user) {
     note(user, "terminated");
 }
 
 static const crt_mqtt_client_handler handler = {on_attempt, on_connected, on_failed,    on_disconnected,
-                                                on_stopped, on_publish,   on_handshake, on_terminated};
+                                                on_stopped, on_publish,   on_handshake, may_read,
+                                                on_terminated};
 
 /* ---- operations ---- */
 
@@ -700,12 +705,17 @@ static void acknowledgements_end_with_their_connection(void **state) {
 static void paused_client_reads_later(void **state) {
     fixture *f = *state;
     connect_with(f, B(CONNACK));
-    crt_mqtt_client_set_paused(f->client, true);
-    publish(f, "p", "t", 0);
-    expect(f, "p ok -1"); /* the pause is in force */
-    broker_sends(f, B("\x30\x05\x00\x01t\x00x"));
-    crt_mqtt_client_set_paused(f->client, false);
+    __atomic_store_n(&f->paused, true, __ATOMIC_SEQ_CST);
+    publish(f, "p", "t", 1);
+    broker_reads(f, B("\x32\x06\x00\x01t\x00\x01\x00"));
+    broker_sends(f, B("\x30\x05\x00\x01t\x00x\x40\x02\x00\x01"));
+    crt_mqtt_statistics s;
+    crt_mqtt_client_statistics(f->client, &s);
+    assert_int_equal(s.unacked_count, 1); /* sent, but the answer is not read */
+    __atomic_store_n(&f->paused, false, __ATOMIC_SEQ_CST);
+    crt_mqtt_client_resume(f->client);
     expect(f, "publish t=x qos=0");
+    expect(f, "p ok 0");
 }
 
 /* ---- topic aliases ---- */

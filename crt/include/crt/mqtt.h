@@ -353,6 +353,8 @@ typedef struct crt_mqtt_client_handler {
     void (*on_publish)(void *user, const crt_mqtt_publish *publish, uint64_t ack);
     /* Before each attempt when options.handshake: answer with crt_mqtt_client_handshake_done, now or later. */
     void (*on_handshake)(void *user, uint64_t attempt);
+    /* Optional: false stops reading from the peer until crt_mqtt_client_resume: back-pressure of the consumer. */
+    bool (*may_read)(void *user);
     /* Last, after crt_mqtt_client_close and when everything has ended. */
     void (*on_terminated)(void *user);
 } crt_mqtt_client_handler;
@@ -408,8 +410,8 @@ CRT_HIDDEN int crt_mqtt_client_stop(crt_mqtt_client *client, const crt_mqtt_disc
 CRT_HIDDEN void crt_mqtt_client_submit(crt_mqtt_client *client, crt_mqtt_op *op);
 /* Acknowledges a received publish; unknown, used or stale ones are ignored. */
 CRT_HIDDEN int crt_mqtt_client_ack(crt_mqtt_client *client, uint64_t ack);
-/* Stops and resumes reading from the peer: back-pressure of the consumer. */
-CRT_HIDDEN int crt_mqtt_client_set_paused(crt_mqtt_client *client, bool paused);
+/* The handler's may_read has become true. */
+CRT_HIDDEN int crt_mqtt_client_resume(crt_mqtt_client *client);
 /* status 0: the attempt goes on with path and headers (copied); else it fails with it. An answer to an attempt
    that has ended is ignored. */
 CRT_HIDDEN int crt_mqtt_client_handshake_done(crt_mqtt_client *client, uint64_t attempt, int status, const char *path,
