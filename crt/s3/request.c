@@ -121,7 +121,8 @@ void crt_s3_request_start(crt_s3_request *request) {
 
 /* ---- memory of the receiver ---- */
 
-static void on_memory_here(crt_s3_request *request) {
+static void on_memory_task(crt_task *task, int status) {
+    crt_s3_request *request = CRT_CONTAINER(task, crt_s3_request, memory_task);
     crt_s3_transfer *transfer = request->transfer;
     bool usable = transfer->state == CRT_S3_RUNNING && request->state != CRT_S3_REQ_FINISHED;
     request->memory_pending = false;
@@ -150,20 +151,12 @@ static void on_memory_here(crt_s3_request *request) {
     crt_s3_transfer_settle(transfer);
 }
 
-static void on_memory_task(crt_task *task, int status) {
-    on_memory_here(CRT_CONTAINER(task, crt_s3_request, memory_task));
-}
-
+/* Always a task of its own: the receiver may hold locks that no I/O should be done under. */
 void crt_s3_memory_ready(crt_s3_request *request, void *memory, void *cookie) {
-    crt_loop *home = request->transfer->home->loop;
     request->memory_given = memory;
     request->cookie_given = cookie;
-    if (crt_loop_is_current(home)) {
-        on_memory_here(request);
-    } else {
-        request->memory_task.run = on_memory_task;
-        crt_loop_post(home, &request->memory_task);
-    }
+    request->memory_task.run = on_memory_task;
+    crt_loop_post(request->transfer->home->loop, &request->memory_task);
 }
 
 void crt_s3_request_ask_memory(crt_s3_request *request) {

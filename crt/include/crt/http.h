@@ -141,6 +141,8 @@ CRT_HTTP_FN(void, crt_http_stream_resume, (crt_http_stream *stream));           
 CRT_HTTP_FN(void, crt_http_stream_update_window, (crt_http_stream *stream, uint64_t n)); /* any thread */
 CRT_HTTP_FN(void, crt_http_stream_release, (crt_http_stream *stream));                 /* any thread */
 CRT_HTTP_FN(crt_http_conn *, crt_http_stream_conn, (const crt_http_stream *stream));  /* borrowed */
+/* Loop thread: bytes queued for sending that the transport has not taken yet. */
+CRT_HTTP_FN(size_t, crt_http_stream_unsent, (const crt_http_stream *stream));
 
 /* The transports other protocols find by name: "http-tunnel" and "websocket". */
 CRT_HTTP_FN(const crt_transport *, crt_http_transport, (const char *name));

@@ -1,0 +1,50 @@
+/*
+ * awscrt._s3, internal: what the binding's files share.
+ */
+#ifndef AWSCRT_S3_BINDING_H
+#define AWSCRT_S3_BINDING_H
+
+#include "awscrt/http_api.h"
+#include "awscrt/pycompat.h"
+#include "crt/s3.h"
+
+/* Native S3Client; borrowed from its handle. NULL + exception. */
+crt_s3_client *awscrt_s3_client_of(PyObject *handle);
+
+extern CRT_HIDDEN PyMethodDef awscrt_s3_client_methods[];
+extern CRT_HIDDEN PyMethodDef awscrt_s3_transfer_methods[];
+
+/* ---- events.c: a transfer's callbacks on their way to Python ---- */
+
+/* What stands between a transfer and its Python callbacks; lives until both the transfer and its handle are gone. */
+typedef struct awscrt_s3_run {
+    crt_refcount refs; /* the handle, the transfer */
+    crt_s3_transfer *transfer;
+    uint32_t generation; /* of forks */
+    awscrt_sink sink;
+    /* GIL held. NULL once the transfer is over. */
+    PyObject *future;
+    PyObject *on_headers;
+    PyObject *on_body;
+    PyObject *on_progress;
+    PyObject *on_done;
+    PyObject *keep;      /* what the transfer borrows from: message, signing configuration, provider */
+    PyObject *provider;  /* borrowed from keep */
+    PyObject *exception; /* what a callback raised; ends the transfer */
+    PyObject *on_gone;   /* called when everything is over */
+    void *done_event;    /* made beforehand: the end is always told */
+    /* The whole body as one bytes object, the future's result, instead of pieces to on_body. */
+    bool whole_body;
+    uint64_t first; /* offset of its first byte; known with the headers, like: */
+    uint64_t body_size;
+    PyObject *body; /* made when the first piece comes */
+} awscrt_s3_run;
+
+extern CRT_HIDDEN const crt_s3_handler awscrt_s3_handler;
+/* NULL + MemoryError. */
+awscrt_s3_run *awscrt_s3_run_new(void);
+void awscrt_s3_run_release(awscrt_s3_run *run); /* GIL held */
+/* crt_s3_signing.query: asks run->provider. */
+void awscrt_s3_query(void *user, crt_loop *loop, crt_s3_credentials_fn done, void *arg);
+
+#endif
