@@ -101,7 +101,7 @@ $(STAMPS)/wheels: $(HEADERS) $(BUILD_FILES) $(shell find crt packages -type f -n
 # The packages from elsewhere that the wheels need: the packaging tests install without an index.
 $(STAMPS)/foreign-wheels: tools/requirements-test.txt $(STAMPS)/venv
 	rm -rf $(CACHE)/foreign-wheels
-	$(PY) -m pip download -q --only-binary :all: -d $(CACHE)/foreign-wheels "$$(grep ^pluggy tools/requirements-test.txt)" \
+	$(PY) -m pip download -q --only-binary :all: -d $(CACHE)/foreign-wheels $$(grep -E "^(pluggy|rich)=" tools/requirements-test.txt) \
 		-r tools/requirements-build.txt
 	@touch $@
 
