@@ -114,7 +114,7 @@ def test_duplicate_command_is_left_out(registered):
 
 def install(directory, name, entry_point, source):
     """What pip leaves behind for a distribution with one module and one entry point."""
-    info = directory / f"{name}-1.0.dist-info"
+    info = directory / f"{name.replace('-', '_')}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[awscrt]\n{name} = {entry_point}\n")
@@ -153,9 +153,8 @@ def awscrt_feature(unknown_argument):
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
     assert "'core'" in lines[0] and "'good'" in lines[0]
-    assert [line.split("'")[1] for line in lines[1:]] == ["bad-import", "bad-hook"] or \
-           [line.split("'")[1] for line in lines[1:]] == ["bad-hook", "bad-import"]
-    assert all(line.startswith("PluginWarning") for line in lines[1:])
+    reported = sorted(line.split("'")[1] for line in lines if line.startswith("PluginWarning"))
+    assert reported == ["bad-hook", "bad-import"]
 
 
 # ---- command line ----

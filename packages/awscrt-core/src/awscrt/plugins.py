@@ -147,6 +147,8 @@ def _discover(manager: pluggy.PluginManager) -> None:
         try:
             manager.register(entry_point.load(), name=entry_point.name)
         except Exception as error:  # whatever a third party's module does must not take the process down
+            if manager.has_plugin(entry_point.name):  # older pluggy registers first and validates then
+                manager.unregister(name=entry_point.name)
             _warn(f"plugin {entry_point.name!r} ({entry_point.value}) cannot be used", error)
 
 
