@@ -5,7 +5,6 @@
  * nothing that was set in motion (a task, a lookup) will come back to it.
  */
 #include <stdio.h>
-#include <sys/socket.h>
 
 #include "crt/log.h"
 #include "crt/memory.h"

@@ -1,3 +1,4 @@
+/* Address texts and getaddrinfo(); a Windows port differs in headers and scope names. */
 #include "dns.h"
 
 #include <arpa/inet.h>

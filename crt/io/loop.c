@@ -17,13 +17,16 @@ bool crt_loop_is_current(const crt_loop *loop) {
     return current == loop;
 }
 
+bool crt_loop_is_foreign(const crt_loop *loop) {
+    return loop->generation != crt_fork_generation();
+}
+
 static void wake_if_asleep(crt_loop *loop) {
     if (!__atomic_load_n(&loop->sleeping, __ATOMIC_SEQ_CST) ||
         !__atomic_exchange_n(&loop->sleeping, 0, __ATOMIC_SEQ_CST)) {
         return;
     }
-    /* The descriptor is shared with the parent of a fork, whose loop must not notice the child. */
-    if (loop->generation == crt_fork_generation()) {
+    if (!crt_loop_is_foreign(loop)) {
         uv_async_send(&loop->wake);
     }
 }

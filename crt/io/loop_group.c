@@ -67,8 +67,8 @@ static void run_thread(void *arg) {
     }
 }
 
-/* How many loops, and where: cpus gets the processors to pin to, if any. 0 or a code. */
-static int plan(const crt_loop_group_options *options, uint16_t *cpus, size_t *pinned, size_t *loops) {
+/* How many loops, and where: *cpus (for the caller to free) gets the processors to pin to, if any. 0 or a code. */
+static int plan(const crt_loop_group_options *options, uint16_t **cpus, size_t *pinned, size_t *loops) {
     uint32_t usable = crt_cpu_count();
 
     *pinned = 0;
@@ -76,7 +76,11 @@ static int plan(const crt_loop_group_options *options, uint16_t *cpus, size_t *p
     if (options->cpu_group < 0) {
         return 0;
     }
-    *pinned = crt_node_cpus(options->cpu_group, cpus, LOOPS_MAX);
+    *cpus = crt_calloc(LOOPS_MAX, sizeof(**cpus));
+    if (!*cpus) {
+        return AWS_ERROR_OOM;
+    }
+    *pinned = crt_node_cpus(options->cpu_group, *cpus, LOOPS_MAX);
     if (*pinned == 0) {
         return AWS_ERROR_INVALID_ARGUMENT;
     }
@@ -139,11 +143,7 @@ int crt_loop_group_new(const crt_loop_group_options *options, crt_loop_group **o
     int status;
 
     *out = NULL;
-    cpus = crt_calloc(LOOPS_MAX, sizeof(*cpus));
-    if (!cpus) {
-        return AWS_ERROR_OOM;
-    }
-    status = plan(options, cpus, &pinned, &count);
+    status = plan(options, &cpus, &pinned, &count);
     if (status) {
         goto cleanup;
     }

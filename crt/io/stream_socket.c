@@ -444,7 +444,8 @@ int crt_socket_stream_new(crt_socket *socket, crt_stream **out) {
 }
 
 void crt_stream_release(crt_stream *stream) {
-    if (!stream || !crt_ref_dec(&stream->refs)) {
+    /* An open stream of a forked parent just leaks. One that is gone may have outlived its loop. */
+    if (!stream || (!stream->gone && crt_loop_is_foreign(stream->loop)) || !crt_ref_dec(&stream->refs)) {
         return;
     }
     if (stream->gone) {

@@ -5,6 +5,8 @@
 #include "../common/internal.h"
 #include "loop_internal.h"
 
+static const uint64_t LONGEST_MS = (uint64_t)100 * 365 * 86400 * 1000; /* for ever; fits nanoseconds in 64 bits */
+
 static struct {
     uv_mutex_t lock;
     uv_cond_t changed;
@@ -82,7 +84,8 @@ void crt_threads_finish(void) {
 }
 
 bool crt_threads_join(int64_t timeout_ms) {
-    uint64_t deadline = timeout_ms < 0 ? UINT64_MAX : crt_clock_ns() + (uint64_t)timeout_ms * 1000000u;
+    uint64_t limit_ms = timeout_ms < 0 || (uint64_t)timeout_ms > LONGEST_MS ? LONGEST_MS : (uint64_t)timeout_ms;
+    uint64_t deadline = crt_clock_ns() + limit_ms * 1000000u;
     bool done;
 
     crt_threads_lock();
@@ -91,11 +94,7 @@ bool crt_threads_join(int64_t timeout_ms) {
         if (now >= deadline) {
             break;
         }
-        if (timeout_ms < 0) {
-            uv_cond_wait(&threads.changed, &threads.lock);
-        } else {
-            uv_cond_timedwait(&threads.changed, &threads.lock, deadline - now);
-        }
+        uv_cond_timedwait(&threads.changed, &threads.lock, deadline - now);
     }
     done = threads.expected == 0;
     if (done) {
