@@ -7,6 +7,9 @@ from setuptools import setup
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)))
 setup(
-    ext_modules=[feature_extension("awscrt._http", sources_under(*["crt/http", "crt/auth", "native"]), include=["src/awscrt/include"])],
+    ext_modules=[
+        feature_extension("awscrt._http", sources_under("crt/http", "crt/auth", "native"),
+                          include=["src/awscrt/include"]),
+    ],
     **setup_options(),
 )
