@@ -1,7 +1,8 @@
 """Builds awscrt_echo._echo from the headers of the installed awscrt-core; nothing of it is linked."""
 
-from awscrt.build import feature_extension, setup_options
 from setuptools import setup
+
+from awscrt.build import feature_extension, setup_options
 
 options = setup_options()
 del options["version"]  # ours is in pyproject.toml

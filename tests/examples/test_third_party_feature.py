@@ -64,7 +64,7 @@ class Python:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            universal_newlines=True,
+            text=True,
             timeout=120,
         )
         assert done.returncode == 0, done.stdout

@@ -39,7 +39,7 @@ class Environment:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            universal_newlines=True,
+            text=True,
             timeout=timeout,
         )
 
@@ -72,9 +72,7 @@ def links(dist: Path) -> List[Path]:
 
 
 @pytest.fixture(scope="session")
-def environment_with(
-    links: List[Path], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Environment]:
+def environment_with(links: List[Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Environment]:
     """A function from requirements to an environment that has them; the same one for the same requirements."""
     made: Dict[Tuple[str, ...], Environment] = {}
 
@@ -86,5 +84,3 @@ def environment_with(
         return made[requirements]
 
     return get
-
-

@@ -33,14 +33,14 @@ def build(source: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        universal_newlines=True,
+        text=True,
     )
 
 
 def libraries_of(source: Path) -> List[str]:
     """The shared libraries that the built extension names."""
     (extension,) = source.glob("src/awscrt/_core*.so")
-    done = subprocess.run(["readelf", "-d", str(extension)], stdout=subprocess.PIPE, universal_newlines=True, check=True)
+    done = subprocess.run(["readelf", "-d", str(extension)], stdout=subprocess.PIPE, text=True, check=True)
     return [line.split("[")[1].split("]")[0] for line in done.stdout.splitlines() if "(NEEDED)" in line]
 
 

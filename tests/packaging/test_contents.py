@@ -111,7 +111,10 @@ def test_sdists_hold_files_instead_of_links(dist, feature):
 def test_cibuildwheel_accepts_the_settings(feature):
     command = [sys.executable, "-m", "cibuildwheel", "--print-build-identifiers", "--platform"]
     for platform, expected in (
-        ("linux", {"cp38-manylinux_x86_64", "cp311-manylinux_x86_64", "cp311-musllinux_x86_64", "cp313t-manylinux_x86_64"}),
+        (
+            "linux",
+            {"cp38-manylinux_x86_64", "cp311-manylinux_x86_64", "cp311-musllinux_x86_64", "cp313t-manylinux_x86_64"},
+        ),
         ("macos", {"cp311-macosx_arm64", "cp311-macosx_x86_64", "cp313t-macosx_arm64"}),
         ("windows", {"cp38-win_amd64", "cp311-win_amd64", "cp313t-win_amd64"}),
     ):
@@ -121,7 +124,7 @@ def test_cibuildwheel_accepts_the_settings(feature):
             env={**os.environ, "CIBW_ARCHS_LINUX": "x86_64"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            universal_newlines=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr
         identifiers = set(done.stdout.split())

@@ -24,7 +24,9 @@ def test_core_alone(environment_with):
     environment = environment_with("awscrt-core")
     assert features_of(environment) == ["core"]
     assert absent(environment, "awscrt.http", "awscrt.s3", "awscrt.mqtt5")
-    done = environment.run("-c", "import zlib; from awscrt import checksums; print(checksums.crc32(b'x') == zlib.crc32(b'x'))")
+    done = environment.run(
+        "-c", "import zlib; from awscrt import checksums; print(checksums.crc32(b'x') == zlib.crc32(b'x'))"
+    )
     assert done.stdout.strip() == "True"
 
 
@@ -61,7 +63,9 @@ def test_extra_of_the_meta_distribution_brings_everything(environment_with):
     assert features_of(environment_with("awscrt[all]")) == ["core", "http", "mqtt", "s3"]
 
 
-@pytest.mark.parametrize("module, distribution", [("_http", "awscrt-http"), ("_mqtt", "awscrt-mqtt"), ("_s3", "awscrt-s3")])
+@pytest.mark.parametrize(
+    "module, distribution", [("_http", "awscrt-http"), ("_mqtt", "awscrt-mqtt"), ("_s3", "awscrt-s3")]
+)
 @pytest.mark.parametrize("version", [(2, 0), (0, 9), (1, 0)])
 def test_core_of_another_abi_is_refused_with_the_remedy(environment_with, module, distribution, version):
     environment = environment_with("awscrt[all]")

@@ -216,7 +216,10 @@ def upload_parts(client, parts, create=(), **part_headers):
     created = client("POST", "/test-bucket/big?uploads", **dict(create))
     upload = elements(created.data)["UploadId"]
     target = f"/test-bucket/big?uploadId={upload}"
-    etags = [client("PUT", f"{target}&partNumber={n}", data, **part_headers).getheader("ETag") for n, data in enumerate(parts, 1)]
+    etags = [
+        client("PUT", f"{target}&partNumber={n}", data, **part_headers).getheader("ETag")
+        for n, data in enumerate(parts, 1)
+    ]
     return target, etags
 
 
@@ -245,7 +248,8 @@ def test_multipart_upload_refuses_what_s3_refuses(endpoint, client):
     target, etags = upload_parts(client, [b"aaaa", b"bbbb"])
     assert code_of(complete(client, target, ['"bad"', etags[1]])) == (400, "InvalidPart")
     assert code_of(complete(client, target, etags, x_amz_mp_object_size="9")) == (400, "InvalidRequest")
-    swapped = f"<X><Part><PartNumber>2</PartNumber><ETag>{etags[1]}</ETag></Part><Part><PartNumber>1</PartNumber><ETag>{etags[0]}</ETag></Part></X>"
+    rows = [f"<Part><PartNumber>{n}</PartNumber><ETag>{etags[n - 1]}</ETag></Part>" for n in (2, 1)]
+    swapped = f"<CompleteMultipartUpload>{''.join(rows)}</CompleteMultipartUpload>"
     assert code_of(client("POST", target, swapped.encode())) == (400, "InvalidPartOrder")
     assert code_of(client("POST", target, b"<X>")) == (400, "MalformedXML")
     small, small_etags = upload_parts(client, [b"aaa", b"b"])
@@ -292,7 +296,13 @@ def test_log_tells_what_was_asked_and_answered(endpoint, client):
     client("PUT", "/test-bucket/k?x=1&y=a%20b", b"hello", X_Own="kept")
     client("GET", "/test-bucket/none")
     put, get = endpoint.requests()
-    assert (put.operation, put.bucket, put.key, put.status, put.body) == ("PutObject", "test-bucket", "k", 200, b"hello")
+    assert (put.operation, put.bucket, put.key, put.status, put.body) == (
+        "PutObject",
+        "test-bucket",
+        "k",
+        200,
+        b"hello",
+    )
     assert (put.header("x-own"), put.query) == ("kept", {"x": "1", "y": "a b"})
     assert (get.status, get.error_code, get.connection) == (404, "NoSuchKey", put.connection)
     assert endpoint.requests("GetObject") == [get]
@@ -361,7 +371,10 @@ def test_fault_status_replaces_the_operation_once(endpoint, client):
 def test_fault_matches_by_range_key_and_count(endpoint, client):
     endpoint.put_object("test-bucket", "k", b"0123456789")
     endpoint.fail_next(2, key="k", range_start=5, skip=1, status=500)
-    statuses = [client("GET", "/test-bucket/k", Range=r).status for r in ["bytes=5-", "bytes=0-", "bytes=5-", "bytes=5-", "bytes=5-"]]
+    statuses = [
+        client("GET", "/test-bucket/k", Range=r).status
+        for r in ["bytes=5-", "bytes=0-", "bytes=5-", "bytes=5-", "bytes=5-"]
+    ]
     assert statuses == [206, 206, 500, 500, 206]
 
 

@@ -1,4 +1,4 @@
-"""The endpoint's signature check, against the examples of the S3 API reference (SigV4, authorization header and query)."""
+"""The endpoint's signature check, against the examples of the S3 API reference (authorization header and query)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,9 @@ from awscrt.s3 import S3Client, S3RequestTlsMode, S3RequestType
 
 authority, access_key, secret_key, size = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 provider = AwsCredentialsProvider.new_static(access_key, secret_key)
-client = S3Client(region="us-east-1", credential_provider=provider, tls_mode=S3RequestTlsMode.DISABLED, part_size=5 << 20)
+client = S3Client(
+    region="us-east-1", credential_provider=provider, tls_mode=S3RequestTlsMode.DISABLED, part_size=5 << 20
+)
 data = os.urandom(size)
 
 with tempfile.TemporaryDirectory() as directory:

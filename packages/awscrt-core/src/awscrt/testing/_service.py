@@ -39,9 +39,7 @@ def _text(name: str, value: object) -> str:
 
 
 def _xml(root: str, inner: str, status: int = 200) -> Response:
-    document = (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{inner}</{root}>'
-    )
+    document = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{inner}</{root}>'
     return Response(status, [("Content-Type", "application/xml")], Body.of(document.encode()))
 
 
@@ -78,7 +76,12 @@ def _operation(method: str, bucket: str, key: str, query: Dict[str, str]) -> str
         names = {"GET": "ListObjectsV2", "PUT": "CreateBucket", "HEAD": "HeadBucket"}
         return names.get(method, "Unknown")
     if "uploadId" in query:
-        names = {"PUT": "UploadPart", "POST": "CompleteMultipartUpload", "DELETE": "AbortMultipartUpload", "GET": "ListParts"}
+        names = {
+            "PUT": "UploadPart",
+            "POST": "CompleteMultipartUpload",
+            "DELETE": "AbortMultipartUpload",
+            "GET": "ListParts",
+        }
         return names.get(method, "Unknown")
     if method == "POST" and "uploads" in query:
         return "CreateMultipartUpload"
@@ -99,7 +102,9 @@ class Service:
     :param domain: hosts ``<bucket>.<domain>`` name a bucket
     """
 
-    def __init__(self, buckets: Sequence[str], credentials: Dict[str, Credentials], min_part_size: int, domain: str) -> None:
+    def __init__(
+        self, buckets: Sequence[str], credentials: Dict[str, Credentials], min_part_size: int, domain: str
+    ) -> None:
         self.buckets: Dict[str, Dict[str, StoredObject]] = {name: {} for name in buckets}
         self.uploads: Dict[str, Upload] = {}
         self.credentials = credentials
@@ -135,7 +140,9 @@ class Service:
         """Raises S3Error for what S3 answers with an error document."""
         handler = self._handlers.get(call.operation)
         if handler is None:
-            raise S3Error(501, "NotImplemented", f"{request.method} {request.target} is not implemented by this endpoint")
+            raise S3Error(
+                501, "NotImplemented", f"{request.method} {request.target} is not implemented by this endpoint"
+            )
         return handler(call, request)
 
     # ---- buckets ----
@@ -185,7 +192,11 @@ class Service:
         prefixes: List[str] = []
         last, truncated = after, False
         for key in sorted(bucket):
-            group = key[: key.find(delimiter, len(prefix)) + len(delimiter)] if delimiter in key[len(prefix) :] and delimiter else ""
+            group = (
+                key[: key.find(delimiter, len(prefix)) + len(delimiter)]
+                if delimiter in key[len(prefix) :] and delimiter
+                else ""
+            )
             if not key.startswith(prefix) or key <= after or (group and (group <= after or group in prefixes)):
                 continue
             if len(contents) + len(prefixes) == limit:
@@ -266,7 +277,7 @@ class Service:
     def _upload(self, call: Call, request: Request) -> Upload:
         upload = self.uploads.get(request.query["uploadId"])
         if upload is None or upload.key != call.key:
-            message = "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed."
+            message = "The specified upload does not exist: its ID is invalid, or it was aborted or completed."
             raise S3Error(404, "NoSuchUpload", message)
         return upload
 
@@ -295,7 +306,7 @@ class Service:
         if upload.algorithm is not None and upload.algorithm not in part.checksums:
             if upload.checksum_type == "COMPOSITE":
                 sent = ", ".join(part.checksums) or "null"
-                message = f"Checksum Type mismatch occurred, expected checksum Type: {upload.algorithm}, actual checksum Type: {sent}"
+                message = f"Checksum Type mismatch occurred, expected: {upload.algorithm}, actual: {sent}"
                 raise S3Error(400, "InvalidRequest", message)
         upload.parts[number] = part
         return Response(200, [("ETag", part.etag), *_checksum_headers(part.checksums)])
@@ -306,7 +317,7 @@ class Service:
         made = finish_upload(upload, _listed_parts(upload, bytes(request.body)), self._min_part_size)
         size = request.headers.get("x-amz-mp-object-size")
         if size is not None and _integer(size, "x-amz-mp-object-size") != made.body.length:
-            message = f"The provided 'x-amz-mp-object-size' header value {size} does not match what was computed: {made.body.length}"
+            message = f"The provided 'x-amz-mp-object-size' {size} is not the size of the parts: {made.body.length}"
             raise S3Error(400, "InvalidRequest", message)
         for algorithm, claimed in _checksums.value_headers(request.headers).items():
             if made.checksums.get(algorithm, claimed) != claimed:
@@ -386,7 +397,12 @@ def _checksum_headers(values: Dict[str, str]) -> List[Tuple[str, str]]:
 
 def _list_entry(key: str, found: StoredObject) -> str:
     modified = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(found.modified))
-    inner = _text("Key", key) + _text("LastModified", modified) + _text("ETag", found.etag) + _text("Size", found.body.length)
+    inner = (
+        _text("Key", key)
+        + _text("LastModified", modified)
+        + _text("ETag", found.etag)
+        + _text("Size", found.body.length)
+    )
     return f"<Contents>{inner}{_text('StorageClass', 'STANDARD')}</Contents>"
 
 
@@ -400,10 +416,16 @@ def _receive(request: Request) -> Part:
         if length is None:
             raise S3Error(411, "MissingContentLength", "You must provide the x-amz-decoded-content-length HTTP header.")
         if _integer(length, "x-amz-decoded-content-length") != body.length:
-            raise S3Error(400, "IncompleteBody", f"The body has {body.length} bytes, x-amz-decoded-content-length says {length}")
+            raise S3Error(
+                400, "IncompleteBody", f"The body has {body.length} bytes, x-amz-decoded-content-length says {length}"
+            )
         announced = [n.strip().lower() for n in headers.get("x-amz-trailer", "").split(",") if n.strip()]
         if announced != list(trailers):
-            raise S3Error(400, "MalformedTrailerError", f"x-amz-trailer announces {announced}, the body ends with {list(trailers)}")
+            raise S3Error(
+                400,
+                "MalformedTrailerError",
+                f"x-amz-trailer announces {announced}, the body ends with {list(trailers)}",
+            )
     elif "content-length" not in headers:
         raise S3Error(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
     digest = md5(body)
@@ -428,7 +450,11 @@ def _listed_parts(upload: Upload, document: bytes) -> List[Tuple[int, str]]:
         for name, value in row.items():
             if name.startswith("Checksum") and known.get(name[len("Checksum") :]) != value:
                 raise S3Error(400, "InvalidPart", f"{name} of part {number} does not match what was uploaded.")
-        if upload.algorithm is not None and upload.checksum_type == "COMPOSITE" and f"Checksum{upload.algorithm}" not in row:
-            message = f"The upload was created using a {upload.algorithm.lower()} checksum. The complete request must include the checksum for each part."
+        if (
+            upload.algorithm is not None
+            and upload.checksum_type == "COMPOSITE"
+            and f"Checksum{upload.algorithm}" not in row
+        ):
+            message = f"The upload was created with {upload.algorithm}: list the checksum of each part."
             raise S3Error(400, "InvalidRequest", message)
     return listed

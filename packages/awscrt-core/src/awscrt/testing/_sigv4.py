@@ -19,7 +19,8 @@ from awscrt.testing._errors import S3Error
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 _AUTHORIZATION = re.compile(
-    r"AWS4-HMAC-SHA256 +Credential=(?P<credential>[^, ]+), *SignedHeaders=(?P<signed>[^, ]+), *Signature=(?P<signature>[0-9a-f]{64})$"
+    r"AWS4-HMAC-SHA256 +Credential=(?P<credential>[^, ]+), *SignedHeaders=(?P<signed>[^, ]+), *"
+    r"Signature=(?P<signature>[0-9a-f]{64})$"
 )
 _UNSIGNED = ("UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")
 
@@ -95,7 +96,9 @@ def _canonical_request(request: SignedRequest, claim: _Claim) -> str:
 def _split_credential(text: str) -> Tuple[str, Tuple[str, str, str]]:
     parts = text.split("/")
     if len(parts) != 5 or parts[4] != "aws4_request":
-        raise S3Error(400, "AuthorizationHeaderMalformed", f"The credential {text!r} is not key/date/region/service/aws4_request")
+        raise S3Error(
+            400, "AuthorizationHeaderMalformed", f"The credential {text!r} is not key/date/region/service/aws4_request"
+        )
     return parts[0], (parts[1], parts[2], parts[3])
 
 
@@ -133,7 +136,9 @@ def _claim_of(request: SignedRequest) -> Optional[_Claim]:
 
 def _check_time(claim: _Claim, skew: Optional[float]) -> None:
     if not re.match(r"\d{8}T\d{6}Z$", claim.timestamp) or not claim.timestamp.startswith(claim.scope[0]):
-        raise S3Error(403, "AccessDenied", f"The date {claim.timestamp!r} is missing, malformed or not of the scope's day")
+        raise S3Error(
+            403, "AccessDenied", f"The date {claim.timestamp!r} is missing, malformed or not of the scope's day"
+        )
     if skew is None:
         return
     age = time.time() - calendar.timegm(time.strptime(claim.timestamp, "%Y%m%dT%H%M%SZ"))
@@ -142,7 +147,9 @@ def _check_time(claim: _Claim, skew: Optional[float]) -> None:
     if claim.presigned:
         raise S3Error(403, "AccessDenied", "Request has expired")
     if abs(age) > skew:
-        raise S3Error(403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large.")
+        raise S3Error(
+            403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large."
+        )
 
 
 def verify(
@@ -192,7 +199,9 @@ def verify(
 
 def _tokens(request: SignedRequest) -> List[str]:
     headers = [request.headers.get("x-amz-security-token", ""), request.headers.get("x-amz-s3session-token", "")]
-    return headers + [v for n, v in parse_query(request.query) if n in ("X-Amz-Security-Token", "X-Amz-S3session-Token")]
+    return headers + [
+        v for n, v in parse_query(request.query) if n in ("X-Amz-Security-Token", "X-Amz-S3session-Token")
+    ]
 
 
 def _unsigned_headers(headers: Mapping[str, str], signed: List[str]) -> List[str]:

@@ -1,8 +1,8 @@
 """Throwaway certificates, made with the ``openssl`` command.
 
-    authority = Authority.create("some/directory")
-    server = authority.issue("server")                       # for localhost and 127.0.0.1
-    client = authority.issue("client", purpose="clientAuth")
+authority = Authority.create("some/directory")
+server = authority.issue("server")                       # for localhost and 127.0.0.1
+client = authority.issue("client", purpose="clientAuth")
 """
 
 from __future__ import annotations
@@ -46,7 +46,16 @@ class Certificate:
         """Path of a PKCS#12 file with the pair, made beside it."""
         path = os.path.splitext(self.certificate)[0] + ".p12"
         _openssl(
-            "pkcs12", "-export", "-in", self.certificate, "-inkey", self.private_key, "-out", path, "-passout", f"pass:{password}"
+            "pkcs12",
+            "-export",
+            "-in",
+            self.certificate,
+            "-inkey",
+            self.private_key,
+            "-out",
+            path,
+            "-passout",
+            f"pass:{password}",
         )
         return path
 
@@ -74,7 +83,9 @@ class Authority:
                 f"[req]\ndistinguished_name=dn\nx509_extensions=ext\nprompt=no\n[dn]\nCN={name}\n"
                 "[ext]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n"
             )
-        _openssl("req", "-x509", "-new", "-key", own.private_key, "-out", own.certificate, "-days", "2", "-config", config)
+        _openssl(
+            "req", "-x509", "-new", "-key", own.private_key, "-out", own.certificate, "-days", "2", "-config", config
+        )
         return cls(directory, own)
 
     @property
@@ -106,7 +117,9 @@ class Authority:
         _openssl("x509", "-req", "-in", stem + ".csr", "-out", made.certificate, *signing, *extensions)
         return made
 
-    def server_context(self, certificate: Certificate, *, alpn: Sequence[str] = (), mutual: bool = False) -> ssl.SSLContext:
+    def server_context(
+        self, certificate: Certificate, *, alpn: Sequence[str] = (), mutual: bool = False
+    ) -> ssl.SSLContext:
         """A context for servers written in Python; ``mutual`` asks clients for a certificate of this authority."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate.certificate, certificate.private_key)
@@ -122,7 +135,9 @@ def _openssl(*arguments: str) -> None:
     program = shutil.which("openssl")
     if program is None:
         raise MissingProgram("openssl", "openssl")
-    run = subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    run = subprocess.run(
+        [program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     if run.returncode != 0:
         text = run.stdout.decode(errors="replace")
         raise RuntimeError(f"openssl {' '.join(arguments)} ended with status {run.returncode}:\n{text}")

@@ -1,12 +1,12 @@
 """A TCP server that plays a script written in the test: for peers that misbehave in ways no real server does.
 
-    def script(peer):
-        peer.receive_until(b"\\r\\n\\r\\n")
-        peer.send(b"HTTP/1.1 200 OK\\r\\nContent-Length: 10\\r\\n\\r\\nhalf")
-        peer.reset()
+def script(peer):
+    peer.receive_until(b"\\r\\n\\r\\n")
+    peer.send(b"HTTP/1.1 200 OK\\r\\nContent-Length: 10\\r\\n\\r\\nhalf")
+    peer.reset()
 
-    with ScriptedServer(script) as server:
-        ...  # connect to server.port
+with ScriptedServer(script) as server:
+    ...  # connect to server.port
 """
 
 from __future__ import annotations
@@ -148,7 +148,9 @@ class ScriptedServer:
         for thread in self._threads:
             thread.join(timeout=_PATIENCE)
 
-    def __exit__(self, exc_type: Optional[Type[BaseException]], exc: Optional[BaseException], traceback: object) -> None:
+    def __exit__(
+        self, exc_type: Optional[Type[BaseException]], exc: Optional[BaseException], traceback: object
+    ) -> None:
         self.close()
         if exc_type is None and self.errors:
             raise AssertionError(f"the server's script failed: {self.errors[0]!r}") from self.errors[0]

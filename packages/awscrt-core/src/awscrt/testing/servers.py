@@ -106,7 +106,11 @@ class Server:
         arguments = self.configure()
         with open(os.path.join(self.directory, "output"), "wb") as output:
             self._process = subprocess.Popen(
-                [path, *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=self.directory
+                [path, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.directory,
             )
         deadline = time.monotonic() + _START_SECONDS
         while self._process.poll() is None and time.monotonic() < deadline:
@@ -115,7 +119,9 @@ class Server:
             time.sleep(0.01)
         self._end_process()
         if last:
-            raise RuntimeError(f"{self.program} did not start listening on {list(self.ports())}. Its output:\n{self.log}")
+            raise RuntimeError(
+                f"{self.program} did not start listening on {list(self.ports())}. Its output:\n{self.log}"
+            )
         return False
 
     def _end_process(self) -> None:
@@ -154,7 +160,9 @@ class Server:
     def __enter__(self: _S) -> _S:
         return self.start()
 
-    def __exit__(self, exc_type: Optional[Type[BaseException]], exc: Optional[BaseException], traceback: object) -> None:
+    def __exit__(
+        self, exc_type: Optional[Type[BaseException]], exc: Optional[BaseException], traceback: object
+    ) -> None:
         self.close()
 
     def _write(self, name: str, text: str) -> str:
@@ -207,7 +215,8 @@ class Nginx(Server):
             listen += f"\n    ssl_client_certificate {self._client_authority};\n    ssl_verify_client on;"
         os.makedirs(self.root, exist_ok=True)
         temporary = "".join(
-            f"  {name}_temp_path {self.directory}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+            f"  {name}_temp_path {self.directory}/{name};\n"
+            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         user = "user root;" if os.name == "posix" and os.geteuid() == 0 else ""
         config = f"""daemon off; master_process off; {user}
@@ -278,7 +287,13 @@ class Mosquitto(Server):
 
     def configure(self) -> List[str]:
         self.port = self._port(self.port)
-        lines = ["per_listener_settings false", "persistence false", "log_dest stderr", "log_type all", "max_queued_messages 0"]
+        lines = [
+            "per_listener_settings false",
+            "persistence false",
+            "log_dest stderr",
+            "log_type all",
+            "max_queued_messages 0",
+        ]
         if os.name == "posix" and os.geteuid() == 0:
             lines.append("user root")  # else it drops to a user who cannot read the test's keys
         lines += [self._authentication(), self._settings, f"listener {self.port} 127.0.0.1"]
@@ -300,7 +315,9 @@ class Mosquitto(Server):
             return "allow_anonymous true"
         text = "".join(f"{name}:{password}\n" for name, password in self._users.items())
         path = self._write("passwords", text)
-        subprocess.run([find_program("mosquitto_passwd", self.package), "-U", path], check=True, stdin=subprocess.DEVNULL)
+        subprocess.run(
+            [find_program("mosquitto_passwd", self.package), "-U", path], check=True, stdin=subprocess.DEVNULL
+        )
         return f"allow_anonymous false\npassword_file {path}"
 
     def ports(self) -> Sequence[int]:
@@ -323,7 +340,14 @@ class Tinyproxy(Server):
 
     def configure(self) -> List[str]:
         self.port = self._port(self.port)
-        lines = [f"Port {self.port}", "Listen 127.0.0.1", "Allow 127.0.0.1", "Timeout 60", "MaxClients 64", "LogLevel Info"]
+        lines = [
+            f"Port {self.port}",
+            "Listen 127.0.0.1",
+            "Allow 127.0.0.1",
+            "Timeout 60",
+            "MaxClients 64",
+            "LogLevel Info",
+        ]
         lines += [f'PidFile "{self.directory}/tinyproxy.pid"', f'LogFile "{self.directory}/output"']
         lines += [f"BasicAuth {name} {password}" for name, password in self._users.items()]
         return ["-d", "-c", self._write("tinyproxy.conf", "\n".join(lines) + "\n")]
