@@ -42,7 +42,7 @@ def test_system_libcrypto_is_linked_dynamically(run_python):
 
 
 def test_force_static_gives_archives_or_says_what_is_missing(run_python):
-    done = run_python(REQUIRE, "libuv", AWS_CRT_BUILD_FORCE_STATIC_LIBS="1")
+    done = run_python(REQUIRE, "openssl", AWS_CRT_BUILD_FORCE_STATIC_LIBS="1")
     if done.returncode == 0:
         assert ".a'" in done.stdout
     else:

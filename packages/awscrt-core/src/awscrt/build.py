@@ -8,9 +8,10 @@
 A feature links nothing of ours: it calls core (and, with ``http=True``, awscrt-http) through the function tables
 of ``awscrt/core_api.h`` and ``awscrt/http_api.h``. What it needs of the system it names in ``needs``.
 
-Environment: ``AWS_CRT_BUILD_USE_SYSTEM_LIBCRYPTO=1`` links the system's libcrypto and libssl dynamically;
-``AWS_CRT_BUILD_FORCE_STATIC_LIBS=1`` accepts nothing but static libraries. Otherwise a library is linked
-statically, with hidden symbols, when its archive is installed and position-independent.
+Environment: ``AWS_CRT_BUILD_USE_SYSTEM_LIBCRYPTO=1`` links the system's libcrypto and libssl dynamically.
+Otherwise a library is linked statically, with hidden symbols, when its archive is installed and position-independent, else
+dynamically. ``AWS_CRT_BUILD_FORCE_STATIC_LIBS=1`` ends the build when the archive is not installed; one that is not
+position-independent cannot become part of an extension, so that wheels bundle its shared library instead.
 """
 
 from __future__ import annotations
@@ -180,9 +181,10 @@ def _position_independent(archives: Sequence[str]) -> bool:
 
 
 def _static_archives(library: Library, libdir: str) -> List[str]:
+    """The installed archives of a library; none when one is missing."""
     archives = [_find_archive(names, libdir) for names in library.archives]
     found = [archive for archive in archives if archive]
-    return found if len(found) == len(archives) and _position_independent(found) else []
+    return found if len(found) == len(archives) else []
 
 
 def require_library(name: str) -> LibraryFlags:
@@ -212,10 +214,10 @@ def require_library(name: str) -> LibraryFlags:
         must_be_static = False
     else:
         archives = _static_archives(library, libdir)
-    if archives:
+    if archives and _position_independent(archives):
         return LibraryFlags(include, directories, list(library.static_needs), archives)
-    if must_be_static:
-        raise _missing(name, library, "AWS_CRT_BUILD_FORCE_STATIC_LIBS=1 is set: a static, position-independent ")
+    if must_be_static and not archives:
+        raise _missing(name, library, "AWS_CRT_BUILD_FORCE_STATIC_LIBS=1 is set: a static ")
     return LibraryFlags(include, directories, list(library.shared), [])
 
 
