@@ -11,7 +11,7 @@ CRT_HIDDEN bool crt_address_eq(const crt_address *a, const crt_address *b);
 /* Blocks. Up to `capacity` different addresses in the system's order of preference; 0 or a code. */
 CRT_HIDDEN int crt_dns_lookup(const char *host, crt_address *out, size_t capacity, size_t *count);
 
-/* Enters an answer into the cache as if it had just been looked up. 0 or a code. Any thread. */
+/* For tests: enters an answer into the cache as if it had just been looked up. 0 or a code. Any thread. */
 CRT_HIDDEN int crt_resolver_seed(crt_resolver *resolver, const char *host, const crt_address *addresses, size_t count);
 
 #endif

@@ -60,11 +60,12 @@ static inline void peer_serve_one(peer *p, void (*serve)(peer *, int), void *arg
     assert_int_equal(uv_thread_create(&p->thread, peer_run, p), 0);
 }
 
-/* Listens on 127.0.0.1, with no thread yet. */
-static inline void peer_listen(peer *p, int backlog) {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+/* Listens on an IPv4 address (port 0: any), with no thread yet. */
+static inline void peer_listen_on(peer *p, const char *ip, uint16_t port, int backlog) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
     socklen_t size = sizeof(at);
     memset(p, 0, sizeof(*p));
+    inet_pton(AF_INET, ip, &at.sin_addr);
     p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(p->listener, (struct sockaddr *)&at, sizeof(at)), 0);
     assert_int_equal(listen(p->listener, backlog), 0);
@@ -73,7 +74,7 @@ static inline void peer_listen(peer *p, int backlog) {
 }
 
 static inline void peer_start(peer *p, void (*serve)(peer *, int), void *arg) {
-    peer_listen(p, 16);
+    peer_listen_on(p, "127.0.0.1", 0, 16);
     peer_serve_one(p, serve, arg);
 }
 

@@ -141,6 +141,7 @@ static void on_line(void *user, int level, int subject, const char *thread, cons
     s->subject = subject;
     snprintf(s->thread, sizeof(s->thread), "%s", thread);
     s->lines++;
+    crt_log_flush(); /* from here there is nothing to wait for */
 }
 
 static void log_one(void *arg) {

@@ -2,6 +2,7 @@
 #include "stream_support.h"
 
 #include <netinet/tcp.h>
+#include <sys/wait.h>
 
 #include "../io/socket_posix.h"
 
@@ -354,6 +355,29 @@ static void a_stream_ends_with_its_loop(void **state) {
     free(b.bytes);
 }
 
+/* ---- forks ---- */
+
+static void a_forked_child_drops_a_stream_without_harm(void **state) {
+    client c;
+    int status = -1;
+    pid_t child;
+    client_open(&c, serve_echo, NULL);
+    child = fork();
+    if (child == 0) {
+        crt_stream_release(c.stream);
+        crt_resolver_release(c.resolver);
+        crt_loop_group_release(c.group);
+        _exit(crt_threads_join(0) ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    on_loop(c.loop, put_greeting, &c); /* the parent's connection lives on */
+    latch_wait(&c.received, 10);
+    client_close(&c);
+    client_free(&c);
+}
+
 /* ---- socket options ---- */
 
 static int option(int fd, int level, int name) {
@@ -423,6 +447,7 @@ int main(void) {
         leak_checked(dropping_the_last_reference_closes),
         leak_checked(a_stream_may_be_closed_and_dropped_by_its_own_data),
         leak_checked(a_stream_ends_with_its_loop),
+        leak_checked(a_forked_child_drops_a_stream_without_harm),
         leak_checked(options_reach_the_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

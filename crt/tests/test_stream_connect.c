@@ -1,6 +1,8 @@
 /* Connecting: outcomes, messages, races between addresses, cancelling. */
 #include "stream_support.h"
 
+#include "../io/dns.h"
+
 static void try_connect(client *c, const crt_connect_options *options) {
     assert_non_null(crt_stream_connect(options));
     latch_wait(&c->connected, 1);
@@ -69,7 +71,7 @@ typedef struct full_listener {
 static void full_listener_open(full_listener *f) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     size_t i;
-    peer_listen(&f->p, 0);
+    peer_listen_on(&f->p, "127.0.0.1", 0, 0);
     at.sin_port = htons(f->p.port);
     for (i = 0; i < 8; i++) {
         f->fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -164,6 +166,43 @@ static void the_address_that_listens_wins(void **state) {
     assert_int_equal(strncmp(c.stream->peer, "127.0.0.1:", 10), 0);
     client_close(&c);
     client_free(&c);
+}
+
+static const crt_address loopbacks[2] = {{.family = AF_INET, .ip = {127, 0, 0, 1}},
+                                         {.family = AF_INET, .ip = {127, 0, 0, 2}}};
+
+static void the_second_address_overtakes_one_that_hangs(void **state) {
+    client c;
+    crt_connect_options options;
+    full_listener f;
+    full_listener_open(&f); /* on 127.0.0.1 */
+    client_init(&c);
+    peer_listen_on(&c.peer, "127.0.0.2", f.p.port, 16);
+    peer_serve_one(&c.peer, serve_until_closed, NULL);
+    assert_int_equal(crt_resolver_seed(c.resolver, "two.test", loopbacks, 2), 0);
+    options = client_options(&c, "two.test", f.p.port);
+    try_connect(&c, &options);
+    assert_int_equal(c.connect_fault.code, 0);
+    assert_int_equal(strncmp(c.stream->peer, "127.0.0.2:", 10), 0);
+    client_close(&c);
+    client_free(&c);
+    full_listener_close(&f);
+}
+
+static void failure_is_reported_when_no_address_is_left(void **state) {
+    client c;
+    crt_connect_options options;
+    uint16_t port;
+    int fd = refused_port(&port);
+    client_init(&c);
+    assert_int_equal(crt_resolver_seed(c.resolver, "two.test", loopbacks, 2), 0);
+    options = client_options(&c, "two.test", port);
+    try_connect(&c, &options);
+    assert_int_equal(c.connect_fault.code, AWS_IO_SOCKET_CONNECTION_REFUSED);
+    assert_non_null(strstr(c.connect_fault.detail, "two.test:"));
+    assert_non_null(strstr(c.connect_fault.detail, "(127.0.0.2): refused"));
+    client_free(&c);
+    close(fd);
 }
 
 static void ipv6_peers_are_written_in_brackets(void **state) {
@@ -279,6 +318,8 @@ int main(void) {
         leak_checked(a_unix_socket_works_like_any_other),
         leak_checked(bad_paths_are_told_apart),
         leak_checked(the_address_that_listens_wins),
+        leak_checked(the_second_address_overtakes_one_that_hangs),
+        leak_checked(failure_is_reported_when_no_address_is_left),
         leak_checked(ipv6_peers_are_written_in_brackets),
         leak_checked(a_connect_can_be_cancelled_in_any_phase),
         leak_checked(a_connect_ends_with_its_loop),
