@@ -1,0 +1,135 @@
+/* TLS contexts: what is common to all stacks, and the choice among them. */
+#include "crt/memory.h"
+#include "tls_provider.h"
+
+#include <stdlib.h>
+
+struct crt_tls_ctx {
+    crt_refcount refs;
+    const crt_tls_provider *provider;
+    void *native;
+};
+
+/* The first is the default. */
+static const crt_tls_provider *const built_in[] = {&crt_tls_openssl};
+
+const crt_tls_provider *crt_tls_provider_get(void) {
+    const char *wanted = getenv("AWS_CRT_TLS");
+    size_t i;
+
+    if (!wanted || !wanted[0]) {
+        return built_in[0];
+    }
+    for (i = 0; i < sizeof(built_in) / sizeof(built_in[0]); i++) {
+        if (strcmp(built_in[i]->name, wanted) == 0) {
+            return built_in[i];
+        }
+    }
+    return NULL;
+}
+
+int crt_tls_alpn_encode(const char *names, uint8_t out[CRT_TLS_ALPN_WIRE], size_t *out_len, crt_fault *fault) {
+    size_t count = 0;
+
+    *out_len = 0;
+    if (!names || !names[0]) {
+        return 0;
+    }
+    for (;;) {
+        size_t len = strcspn(names, ";");
+        if (len == 0) {
+            return crt_fail(fault, AWS_IO_TLS_CTX_ERROR, "an ALPN protocol name is empty");
+        }
+        if (len > CRT_TLS_ALPN_NAME_BYTES) {
+            return crt_fail(fault, AWS_IO_TLS_CTX_ERROR, "an ALPN protocol name has %zu bytes; the limit is %d", len,
+                            CRT_TLS_ALPN_NAME_BYTES);
+        }
+        if (++count > CRT_TLS_ALPN_NAMES) {
+            return crt_fail(fault, AWS_IO_TLS_CTX_ERROR, "more than %d ALPN protocol names", CRT_TLS_ALPN_NAMES);
+        }
+        out[*out_len] = (uint8_t)len;
+        memcpy(out + *out_len + 1, names, len);
+        *out_len += 1 + len;
+        if (names[len] == '\0') {
+            return 0;
+        }
+        names += len + 1;
+    }
+}
+
+static int check_options(const crt_tls_ctx_options *options, crt_fault *fault) {
+    uint8_t wire[CRT_TLS_ALPN_WIRE];
+    size_t wire_len;
+
+    if (options->min_version != CRT_TLS_DEFAULT &&
+        (options->min_version < CRT_TLS_SSLV3 || options->min_version > CRT_TLS_1_3)) {
+        return crt_fail(fault, AWS_ERROR_INVALID_ARGUMENT, "%d is not a minimum TLS version", options->min_version);
+    }
+    if ((options->cert_pem.ptr == NULL) != (options->key_pem.ptr == NULL)) {
+        return crt_fail(fault, AWS_ERROR_INVALID_ARGUMENT,
+                        "a client certificate and its private key must be given together");
+    }
+    return crt_tls_alpn_encode(options->alpn, wire, &wire_len, fault);
+}
+
+int crt_tls_ctx_new(const crt_tls_ctx_options *options, crt_tls_ctx **out, crt_fault *fault) {
+    const crt_tls_provider *provider = crt_tls_provider_get();
+    crt_tls_ctx *ctx;
+    int status;
+
+    *out = NULL;
+    if (!provider) {
+        return crt_fail(fault, AWS_ERROR_PLATFORM_NOT_SUPPORTED,
+                        "AWS_CRT_TLS names a TLS stack that this build does not contain; unset it or use '%s'",
+                        built_in[0]->name);
+    }
+    status = check_options(options, fault);
+    if (status) {
+        return status;
+    }
+    if (!provider->cipher_pref_supported(options->cipher_pref)) {
+        return crt_fail(fault, AWS_IO_TLS_CIPHER_PREF_UNSUPPORTED, "TLS cipher preference %d is not supported by %s",
+                        options->cipher_pref, provider->name);
+    }
+    ctx = crt_calloc(1, sizeof(*ctx));
+    if (!ctx) {
+        return crt_fail(fault, AWS_ERROR_OOM, "no memory for a TLS context");
+    }
+    crt_ref_init(&ctx->refs);
+    ctx->provider = provider;
+    status = provider->ctx_new(options, &ctx->native, fault);
+    if (status) {
+        crt_free(ctx);
+        return status;
+    }
+    *out = ctx;
+    return 0;
+}
+
+crt_tls_ctx *crt_tls_ctx_acquire(crt_tls_ctx *ctx) {
+    if (ctx) {
+        crt_ref_inc(&ctx->refs);
+    }
+    return ctx;
+}
+
+void crt_tls_ctx_release(crt_tls_ctx *ctx) {
+    if (ctx && crt_ref_dec(&ctx->refs)) {
+        ctx->provider->ctx_free(ctx->native);
+        crt_free(ctx);
+    }
+}
+
+bool crt_tls_cipher_pref_supported(int cipher_pref) {
+    const crt_tls_provider *provider = crt_tls_provider_get();
+
+    return provider && provider->cipher_pref_supported(cipher_pref);
+}
+
+void *crt_tls_ctx_native(crt_tls_ctx *ctx) {
+    return ctx->native;
+}
+
+const crt_tls_provider *crt_tls_ctx_provider(const crt_tls_ctx *ctx) {
+    return ctx->provider;
+}

@@ -1,0 +1,32 @@
+/* Between the files of the OpenSSL provider. */
+#ifndef CRT_IO_TLS_OPENSSL_H
+#define CRT_IO_TLS_OPENSSL_H
+
+#include <openssl/ssl.h>
+
+#include "crt/tls.h"
+
+/* tls_openssl_ctx.c: everything a context's options decide. */
+CRT_HIDDEN int crt_openssl_ctx_new(const crt_tls_ctx_options *options, void **ctx, crt_fault *fault);
+CRT_HIDDEN bool crt_openssl_cipher_pref_supported(int cipher_pref);
+
+/* tls_openssl_trust.c. *out has one reference. */
+CRT_HIDDEN int crt_openssl_system_store(X509_STORE **out, crt_fault *fault);
+CRT_HIDDEN int crt_openssl_custom_store(crt_bytes ca_pem, const char *ca_dir, X509_STORE **out, crt_fault *fault);
+
+/* tls_openssl_pem.c: the client's certificate chain and private key. */
+CRT_HIDDEN int crt_openssl_use_identity(SSL_CTX *ctx, crt_bytes cert_pem, crt_bytes key_pem, crt_fault *fault);
+/* Adds every certificate of the text to the store. */
+CRT_HIDDEN int crt_openssl_add_roots(X509_STORE *store, crt_bytes pem, crt_fault *fault);
+
+/* tls_openssl_ocsp.c: asks for the server's stapled OCSP response and checks it when one comes (RFC 6066). */
+CRT_HIDDEN void crt_openssl_check_stapled_status(SSL_CTX *ctx);
+
+/* tls_openssl_reason.c: text for a person. Both empty OpenSSL's error queue of this thread. */
+CRT_HIDDEN void crt_openssl_reason(char *out, size_t size);
+/* Why the handshake failed: the verdict on the certificate, the alert, or the library's reason. */
+CRT_HIDDEN void crt_openssl_handshake_reason(const SSL *ssl, const char *host, char *out, size_t size);
+/* The alert that the peer sent, when that is what the last error in the queue says; else NULL. */
+CRT_HIDDEN const char *crt_openssl_alert(void);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * The TLS stacks of this build (private to io).
+ *
+ * To add one (s2n-tls, Schannel, Secure Transport): write a tls_<name>.c that defines struct crt_tls_session and
+ * fills a crt_tls_provider (crt/tls.h), declare the table here, and add it to the list in tls_ctx.c under the
+ * macro that says it is built. What each function owes:
+ *
+ *   ctx_new      checks and parses every option at once; AWS_ERROR_INVALID_ARGUMENT without a complete PEM block,
+ *                AWS_IO_TLS_CTX_ERROR for unusable content, AWS_ERROR_PLATFORM_NOT_SUPPORTED for options the stack
+ *                lacks. Called on any thread; the result is shared by all loops.
+ *   session_new  a client session bound to the transport, without moving bytes yet.
+ *   handshake    runs until done or blocked; verifies chain, validity and host before it says done.
+ *   read, write  at most the bytes asked for; partial progress is fine. write must accept a call that repeats the
+ *                same bytes after CRT_TLS_WANT_WRITE. A session that failed stays failed.
+ *   shutdown     queues close_notify unless the session failed.
+ *
+ * A session lives on one loop thread. It calls the transport's functions only from within its own functions.
+ */
+#ifndef CRT_IO_TLS_PROVIDER_H
+#define CRT_IO_TLS_PROVIDER_H
+
+#include "crt/tls.h"
+
+extern CRT_HIDDEN const crt_tls_provider crt_tls_openssl;
+
+/* The stack a context was made with. */
+CRT_HIDDEN const crt_tls_provider *crt_tls_ctx_provider(const crt_tls_ctx *ctx);
+
+/* RFC 7301 limits a name to 255 bytes; these are the limits the AWS runtime documents. */
+enum { CRT_TLS_ALPN_NAMES = 4, CRT_TLS_ALPN_NAME_BYTES = 127 };
+enum { CRT_TLS_ALPN_WIRE = CRT_TLS_ALPN_NAMES * (1 + CRT_TLS_ALPN_NAME_BYTES) };
+
+/*
+ * "h2;http/1.1" -> the ProtocolNameList of RFC 7301 (length byte, name, ...). NULL and "" give no bytes. An empty
+ * name, one too long or too many: AWS_IO_TLS_CTX_ERROR.
+ */
+CRT_HIDDEN int crt_tls_alpn_encode(const char *names, uint8_t out[CRT_TLS_ALPN_WIRE], size_t *out_len,
+                                   crt_fault *fault);
+
+#endif
