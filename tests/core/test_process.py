@@ -17,8 +17,9 @@ static = io.ClientBootstrap.get_or_create_static_default()
 @pytest.fixture
 def run_with_probe(run_python, probe, probe_directory):
     def run(program, **options):
+        # Forking with threads is what these programs are about; 3.12 and later warn of it.
         return run_python(f"import sys; sys.path.append({str(probe_directory)!r}); import awscrt_probe\n" + program,
-                          **options)
+                          PYTHONWARNINGS="ignore::DeprecationWarning", **options)
 
     return run
 

@@ -5,7 +5,6 @@
 #define AWSCRT_BINDING_H
 
 #include "awscrt/core_api.h"
-#include "awscrt/pycompat.h"
 
 /* ---- runtime.c: may this thread touch Python? ---- */
 

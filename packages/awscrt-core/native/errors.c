@@ -120,6 +120,10 @@ void awscrt_report(PyObject *context) {
 }
 
 static PyObject *from_code(PyObject *self, PyObject *code) {
+    if (!PyLong_Check(code)) { /* Python 3.9 and older would take a float */
+        PyErr_Format(PyExc_TypeError, "error code must be an int, got %R", (PyObject *)Py_TYPE(code));
+        return NULL;
+    }
     int overflow = 0;
     long value = PyLong_AsLongAndOverflow(code, &overflow);
     if (value == -1 && PyErr_Occurred()) {

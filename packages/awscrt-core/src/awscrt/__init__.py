@@ -7,14 +7,14 @@ to it, or in another site directory.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from awscrt._portions import installed, portions
 from awscrt._version import __version__ as __version__
 
+TYPE_CHECKING = False  # typing is the largest part of a small program's import time
 if TYPE_CHECKING:
-    from typing import Any, ClassVar, List
+    from typing import Any, ClassVar
 
 __path__ += portions((entry for entry in sys.path if isinstance(entry, str)), __name__, __path__)
 
@@ -22,11 +22,12 @@ __path__ += portions((entry for entry in sys.path if isinstance(entry, str)), __
 _PUBLIC = ("aio", "auth", "aws_iot_metrics", "crypto", "http", "io", "logging", "mqtt", "mqtt5",
            "mqtt_request_response", "s3", "websocket")
 
+if not TYPE_CHECKING:  # a checker would take it for "any name exists"
 
-def __getattr__(name: str) -> List[str]:
-    if name == "__all__":
-        return installed(__name__, __path__, _PUBLIC)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> list[str]:
+        if name == "__all__":
+            return installed(__name__, __path__, _PUBLIC)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class NativeResource:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # typing is the largest part of a small program's import time
 if TYPE_CHECKING:
     from typing import Iterable, List
 

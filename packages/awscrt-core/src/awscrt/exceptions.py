@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 
 from awscrt import _core
 
+TYPE_CHECKING = False  # typing is the largest part of a small program's import time
 if TYPE_CHECKING:
     from typing import Any, Tuple
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from _thread import RLock
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 from awscrt import NativeResource, _core
 
+TYPE_CHECKING = False  # typing is the largest part of a small program's import time
 if TYPE_CHECKING:
     import threading
     from typing import Any, Callable, Dict, Iterable, Optional, Type, TypeVar

@@ -17,6 +17,7 @@
 #endif
 #include <Python.h>
 
+#include "awscrt/pycompat.h"
 #include "crt/base.h"
 #include "crt/buffer.h"
 #include "crt/checksums.h"

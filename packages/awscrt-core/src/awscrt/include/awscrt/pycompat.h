@@ -13,6 +13,16 @@
 extern "C" {
 #endif
 
+#if PY_VERSION_HEX < 0x03090000 && defined(__GNUC__)
+/* Visible although the extension is compiled with -fvisibility=hidden; later versions say so themselves. */
+#undef PyMODINIT_FUNC
+#if defined(__cplusplus)
+#define PyMODINIT_FUNC extern "C" __attribute__((visibility("default"))) PyObject *
+#else
+#define PyMODINIT_FUNC __attribute__((visibility("default"))) PyObject *
+#endif
+#endif
+
 #if PY_VERSION_HEX < 0x030A0000
 static inline PyObject *Py_NewRef(PyObject *object) {
     Py_INCREF(object);
