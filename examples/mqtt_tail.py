@@ -1,6 +1,6 @@
 """Prints messages as they arrive: mqtt_tail.py HOST PORT FILTER [--count N] [--publish TOPIC TEXT]
 
-Subscribes at QoS 1; with --publish it sends one message itself after subscribing. Ends after N messages, or with Ctrl-C.
+Subscribes at QoS 1; with --publish it then sends one message itself. Ends after N messages, or with Ctrl-C.
 """
 
 from __future__ import annotations
