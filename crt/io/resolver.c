@@ -32,7 +32,7 @@ typedef struct record {
 
 typedef struct waiter {
     crt_resolver *resolver;
-    struct host *host;
+    struct host *host; /* NULL once served: the host may be forgotten then */
     struct waiter *next;
     crt_loop *loop;
     crt_task task;
@@ -250,6 +250,7 @@ static void serve_waiters(host *h, int status) {
     h->waiters = NULL;
     while (w) {
         waiter *next = w->next;
+        w->host = NULL;
         w->status = status;
         if (status == 0) {
             w->count = list_addresses(w->resolver, h, w->addresses);
@@ -262,15 +263,14 @@ static void serve_waiters(host *h, int status) {
 static void on_loop_shutdown(crt_attachment *attachment) {
     waiter *w = CRT_CONTAINER(attachment, waiter, attachment);
     waiter **link;
-    bool waiting = false;
+    bool waiting;
 
     uv_mutex_lock(&w->resolver->lock);
-    for (link = &w->host->waiters; *link; link = &(*link)->next) {
-        if (*link == w) {
-            *link = w->next;
-            waiting = true;
-            break;
+    waiting = w->host != NULL;
+    if (waiting) {
+        for (link = &w->host->waiters; *link != w; link = &(*link)->next) {
         }
+        *link = w->next;
     }
     uv_mutex_unlock(&w->resolver->lock);
     if (waiting) {
