@@ -17,6 +17,7 @@
 #include "message.h"
 #include "planner.h"
 #include "retry.h"
+#include "window.h"
 
 typedef struct crt_s3_shard crt_s3_shard;
 typedef struct crt_s3_endpoint crt_s3_endpoint;
@@ -26,6 +27,7 @@ typedef struct crt_s3_conn crt_s3_conn;
 #define CRT_S3_TICK_MS 1000
 #define CRT_S3_IDLE_CONNECTION_MS 5000
 #define CRT_S3_STALLED_MS 30000
+#define CRT_S3_WIDEN_MS 250 /* without any progress, before a transfer uses more connections */
 
 /* Bodies up to this size are collected and copied: cheaper than a round trip for memory of their own. */
 #define CRT_S3_SMALL_BODY (64 * 1024)
@@ -228,6 +230,9 @@ struct crt_s3_request {
     size_t seen_unsent;
     uint64_t moved_ms;
     bool stalled;
+    uint64_t sent_ns; /* this attempt: handed to the connection, */
+    uint64_t head_ns; /* answered, */
+    uint64_t done_ns; /* complete */
 
     int status;
     crt_http_headers *response;
@@ -327,6 +332,10 @@ struct crt_s3_transfer {
     crt_task pump_task;
     bool pump_posted;
     crt_s3_permit permit;
+    crt_s3_window window;
+    crt_timer widen_timer;
+    bool widening; /* the timer runs */
+    bool part_done; /* since the timer was started */
     crt_s3_request *requests;
     size_t active; /* requests, and reads of the body source */
     bool cleaned_up;
@@ -352,6 +361,8 @@ void crt_s3_transfer_request_done(crt_s3_request *request);
 void crt_s3_transfer_settle(crt_s3_transfer *transfer);
 void crt_s3_transfer_succeed(crt_s3_transfer *transfer, int status);
 void crt_s3_transfer_report_headers(crt_s3_transfer *transfer, int status, crt_http_headers *headers);
+/* A part of the object has been moved. */
+void crt_s3_transfer_part_done(const crt_s3_request *request);
 void crt_s3_transfer_add_progress(crt_s3_transfer *transfer, uint64_t bytes);
 /* Where the transfer points at, for messages: "GET host/key". */
 void crt_s3_transfer_describe(const crt_s3_transfer *transfer, char *out, size_t size);

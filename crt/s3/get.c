@@ -151,7 +151,7 @@ static void part_done(crt_s3_request *request) {
     get_details *get = details_of(transfer);
     int status = get->has_range ? 206 : 200;
     get->completed++;
-    crt_s3_transfer_add_progress(transfer, request->length);
+    crt_s3_transfer_part_done(request);
     if (transfer->want_body) {
         deliver_in_order(transfer, request);
     } else {
@@ -224,6 +224,7 @@ static int discovery_head(crt_s3_request *request) {
     if (status) {
         return status;
     }
+    crt_s3_window_first_byte(&transfer->window, request->head_ns - request->sent_ns);
     request->length = last - request->offset + 1;
     get->first = request->offset;
     get->parts.total = wanted_end(get, size) - get->first;
@@ -248,6 +249,7 @@ static void head_done(crt_s3_request *request) {
     crt_bytes value;
     uint64_t first = 0, last = 0, size = 0;
     int status = keep_etag(transfer, request->response);
+    crt_s3_window_first_byte(&transfer->window, request->head_ns - request->sent_ns);
     if (crt_s3_header(request->response, "Content-Range", &value)) {
         if (!status && !crt_s3_parse_content_range(value, &first, &last, &size)) {
             status = AWS_ERROR_S3_INVALID_CONTENT_RANGE_HEADER;
@@ -350,7 +352,7 @@ static bool wants(crt_s3_transfer *transfer, uint64_t *memory) {
         return false;
     default:
         *memory = transfer->want_body ? transfer->part_size : 0;
-        return get->next < get->count && get->held < transfer->max_connections;
+        return get->next < get->count && get->held < transfer->window.size;
     }
 }
 

@@ -349,6 +349,7 @@ void crt_s3_request_on_connection(crt_s3_request *request, crt_s3_conn *conn, co
         request->seen_received = 0;
         request->seen_unsent = 0;
         request->moved_ms = crt_loop_now_ms(request->shard->loop);
+        request->sent_ns = crt_clock_ns();
         link_active(request);
         status = crt_http_stream_activate(request->stream);
         if (!status) {
@@ -369,6 +370,7 @@ void crt_s3_request_on_connection(crt_s3_request *request, crt_s3_conn *conn, co
 
 void crt_s3_request_attempt_done(crt_s3_request *request, const crt_fault *fault) {
     crt_s3_conn *conn = request->conn;
+    request->done_ns = crt_clock_ns();
     unlink_active(request);
     crt_http_stream_release(request->stream);
     request->stream = NULL;

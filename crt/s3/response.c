@@ -29,6 +29,7 @@ void crt_s3_response_reset(crt_s3_request *request) {
 static int on_head(void *user, int status, const crt_http_header *headers, size_t count) {
     crt_s3_request *request = user;
     crt_bytes length;
+    request->head_ns = crt_clock_ns();
     request->status = status;
     request->response = crt_http_headers_new();
     if (!request->response) {

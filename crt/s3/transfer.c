@@ -280,6 +280,35 @@ static void maybe_end(crt_s3_transfer *transfer) {
 
 /* ---- the pump: starts what may start, ends what is over ---- */
 
+static void on_widen(crt_timer *timer) {
+    crt_s3_transfer *transfer = CRT_CONTAINER(timer, crt_s3_transfer, widen_timer);
+    transfer->widening = false;
+    if (!transfer->part_done) {
+        crt_s3_window_stalled(&transfer->window);
+    }
+    crt_s3_transfer_pump_soon(transfer);
+}
+
+/* As long as there are more connections to use than are used, progress is watched. */
+static void watch_window(crt_s3_transfer *transfer) {
+    bool narrow = transfer->window.size < transfer->window.max && transfer->active >= transfer->window.size;
+    if (!narrow || transfer->state != CRT_S3_RUNNING) {
+        crt_timer_stop(&transfer->widen_timer);
+        transfer->widening = false;
+    } else if (!transfer->widening) {
+        transfer->widening = true;
+        transfer->part_done = false;
+        crt_timer_start(&transfer->widen_timer, CRT_S3_WIDEN_MS);
+    }
+}
+
+void crt_s3_transfer_part_done(const crt_s3_request *request) {
+    crt_s3_transfer *transfer = request->transfer;
+    transfer->part_done = true;
+    crt_s3_window_part(&transfer->window, request->length, request->done_ns - request->sent_ns);
+    crt_s3_transfer_add_progress(transfer, request->length);
+}
+
 static void pump(crt_s3_transfer *transfer) {
     uint64_t memory = 0;
     while (transfer->state == CRT_S3_RUNNING && transfer->kind->wants(transfer, &memory)) {
@@ -288,6 +317,7 @@ static void pump(crt_s3_transfer *transfer) {
         }
         transfer->kind->launch(transfer);
     }
+    watch_window(transfer);
     maybe_end(transfer);
 }
 
@@ -493,6 +523,8 @@ int crt_s3_transfer_start(crt_s3_client *client, const crt_s3_transfer_options *
             transfer->home = &client->shards[i];
         }
     }
+    crt_s3_window_init(&transfer->window, transfer->max_connections);
+    crt_timer_init(&transfer->widen_timer, loop, on_widen);
     int status = init(transfer, options, fault);
     if (status) {
         transfer_free(transfer);

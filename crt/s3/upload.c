@@ -66,6 +66,7 @@ static void create_done(crt_s3_request *request) {
                                   "CreateMultipartUpload: the response names no UploadId");
         return;
     }
+    crt_s3_window_first_byte(&transfer->window, request->head_ns - request->sent_ns);
     upload->created = request->response;
     request->response = NULL;
     upload->step = STEP_PARTS;
@@ -131,7 +132,7 @@ static void part_done(crt_s3_request *request) {
         return;
     }
     upload->completed++;
-    crt_s3_transfer_add_progress(transfer, request->length);
+    crt_s3_transfer_part_done(request);
     check_all_parts(upload);
 }
 
@@ -405,7 +406,7 @@ static bool wants(crt_s3_transfer *transfer, uint64_t *memory) {
         if (needs_buffers(transfer)) {
             *memory = upload->part_size;
         }
-        return !upload->is_reading && upload->next < upload->parts && transfer->active < transfer->max_connections;
+        return !upload->is_reading && upload->next < upload->parts && transfer->active < transfer->window.size;
     default:
         return false;
     }
