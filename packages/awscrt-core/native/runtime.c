@@ -4,6 +4,7 @@
  */
 #include "binding.h"
 
+#include <openssl/crypto.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -123,6 +124,8 @@ static int call_with_method(const char *module_name, const char *function, PyObj
 
 int awscrt_runtime_init(PyObject *module) {
     atomic_store(&runtime.alive, true);
+    /* Loops run until the process is gone; libcrypto must not free under them what they use. First call wins. */
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
     if (call_with_method("atexit", "register", module, "at_exit", NULL)) {
         return -1;
     }
