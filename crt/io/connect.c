@@ -140,6 +140,21 @@ static void hand_over(crt_connect *c, crt_socket *socket) {
     finish(c, &ok, stream);
 }
 
+/* Addresses that had a head start and were overtaken step back too, or every so often a connect would wait for them. */
+static void report_winner(crt_connect *c, const attempt *winner) {
+    const attempt *a;
+
+    if (c->socket.domain == CRT_SOCKET_LOCAL) {
+        return;
+    }
+    for (a = c->attempts; a < winner; a++) {
+        if (a->socket) {
+            crt_resolver_report(c->resolver, c->host, &a->address, false);
+        }
+    }
+    crt_resolver_report(c->resolver, c->host, &winner->address, true);
+}
+
 static void attempt_succeeded(attempt *a) {
     crt_connect *c = a->connect;
     crt_socket *socket = a->socket;
@@ -148,10 +163,8 @@ static void attempt_succeeded(attempt *a) {
     crt_socket_events(socket, 0);
     a->socket = NULL;
     c->active--;
+    report_winner(c, a);
     end_attempts(c);
-    if (c->socket.domain != CRT_SOCKET_LOCAL) {
-        crt_resolver_report(c->resolver, c->host, &a->address, true);
-    }
     CRT_LOG(CRT_LOG_DEBUG, CRT_LS_SOCKET, "connected to %s (%s)", c->host, socket->peer);
     hand_over(c, socket);
 }

@@ -178,7 +178,10 @@ static record *add_record(host *h) {
     return &h->records[h->count++];
 }
 
-/* Addresses missing from the answer stay until they expire: round-robin servers show only a part each time. */
+/*
+ * Addresses missing from the answer stay until they expire: round-robin servers show only a part each time. One
+ * that failed is not renewed, so it gets another chance when its time is over.
+ */
 static void take_answer(crt_resolver *resolver, host *h, const crt_address *addresses, size_t count) {
     uint64_t now = now_ms();
     size_t i;
@@ -188,7 +191,10 @@ static void take_answer(crt_resolver *resolver, host *h, const crt_address *addr
         if (!found) {
             found = add_record(h);
             found->address = addresses[i];
+        } else if (found->failed && found->expires_ms > now) {
+            continue;
         }
+        found->failed = false;
         found->expires_ms = now + resolver->ttl_ms;
     }
     for (i = h->count; i-- > 0;) {

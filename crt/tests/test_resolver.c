@@ -253,6 +253,22 @@ static void failed_addresses_step_back_until_nothing_else_is_left(void **state) 
     fixture_close(&f);
 }
 
+static void a_failed_address_gets_another_chance_in_time(void **state) {
+    crt_address given[2] = {ipv4(1), ipv4(2)};
+    fixture f;
+    uint64_t seeded;
+    fixture_open(&f, 1);
+    assert_int_equal(crt_resolver_seed(f.resolver, "again.test", given, 2), 0);
+    crt_resolver_report(f.resolver, "again.test", &given[0], false);
+    seeded = crt_clock_ns();
+    while (crt_clock_ns() < seeded + 2000000u) {
+    }
+    assert_int_equal(crt_resolver_seed(f.resolver, "again.test", given, 2), 0);
+    ask(&f.q, "again.test"); /* from the cache or, when a millisecond has passed, from its outage copy */
+    assert_int_equal(f.q.count, 2);
+    fixture_close(&f);
+}
+
 static void both_families_are_mixed_by_use(void **state) {
     crt_address given[2] = {{.family = AF_INET6, .ip = {0x20, 1, 0xd, 0xb8, [15] = 1}}, ipv4(1)};
     fixture f;
@@ -310,6 +326,7 @@ int main(void) {
         leak_checked(the_end_of_the_loop_ends_pending_lookups),
         leak_checked(addresses_take_turns),
         leak_checked(failed_addresses_step_back_until_nothing_else_is_left),
+        leak_checked(a_failed_address_gets_another_chance_in_time),
         leak_checked(both_families_are_mixed_by_use),
         leak_checked(a_host_keeps_thirty_addresses),
         leak_checked(the_last_known_addresses_outlive_an_outage),
