@@ -56,7 +56,7 @@ def repair(wheel: Path, output: Path) -> Path:
     """Makes a wheel self-contained."""
     if not sys.platform.startswith("linux") or wheel.name.endswith("-any.whl"):
         return Path(shutil.copy2(str(wheel), str(output)))
-    run(sys.executable, "-m", "auditwheel", "repair", "--strip", "-w", output, wheel)
+    run(sys.executable, "-m", "auditwheel", "repair", "--plat", "auto", "--strip", "-w", output, wheel)
     return max(output.glob("*.whl"), key=lambda path: path.stat().st_mtime_ns)
 
 
