@@ -136,6 +136,7 @@ ptrdiff_t crt_socket_sendfile(crt_socket *socket, int file, uint64_t offset, uin
     off_t at = (off_t)offset;
     ssize_t n;
 
+    /* It knows no MSG_NOSIGNAL: the loop's thread blocks SIGPIPE, with all other signals. */
     do {
         n = sendfile(socket->fd, file, &at, length < (1u << 30) ? (size_t)length : (1u << 30));
     } while (n < 0 && errno == EINTR);

@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -43,7 +44,13 @@ static inline void peer_limit_waiting(int fd) {
 
 static inline void peer_run(void *arg) {
     peer *p = arg;
-    int fd = accept(p->listener, NULL, NULL);
+    sigset_t pipe;
+    int fd;
+    /* peers that write through a library cannot ask for MSG_NOSIGNAL */
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, NULL);
+    fd = accept(p->listener, NULL, NULL);
     if (fd >= 0) {
         peer_limit_waiting(fd);
         p->serve(p, fd);
