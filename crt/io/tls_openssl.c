@@ -14,6 +14,7 @@ struct crt_tls_session {
     bool ended;         /* no more ciphertext will come */
     bool failed;        /* fatal for the protocol: no close_notify */
     char host[256];
+    char names[128]; /* of a certificate that does not name the host */
 };
 
 /* ---- the BIO between OpenSSL and the transport ---- */
@@ -98,6 +99,19 @@ static bool set_transport(crt_tls_session *session) {
     return true;
 }
 
+/* Verdicts stay as they are. A refused certificate is gone when the handshake reports, so its names are kept here. */
+static int on_verdict(int ok, X509_STORE_CTX *store) {
+    int error = X509_STORE_CTX_get_error(store);
+    const X509 *certificate = X509_STORE_CTX_get_current_cert(store);
+    const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+
+    if (!ok && certificate && (error == X509_V_ERR_HOSTNAME_MISMATCH || error == X509_V_ERR_IP_ADDRESS_MISMATCH)) {
+        crt_tls_session *session = SSL_get_app_data(ssl);
+        crt_openssl_names(certificate, session->names, sizeof(session->names));
+    }
+    return ok;
+}
+
 /* The host to ask for (SNI) and to verify. An address is verified but not sent: RFC 6066 section 3. */
 static int set_host(crt_tls_session *session, const char *name, crt_fault *fault) {
     size_t len = name ? strlen(name) : 0;
@@ -163,6 +177,8 @@ static int session_new(void *ctx, const crt_tls_options *options, const crt_tls_
         goto failed;
     }
     SSL_set_connect_state(session->ssl);
+    SSL_set_app_data(session->ssl, session);
+    SSL_set_verify(session->ssl, SSL_get_verify_mode(session->ssl), on_verdict);
     status = set_host(session, options->server_name, fault);
     if (status == 0) {
         status = set_alpn(session, options->alpn, fault);
@@ -214,7 +230,7 @@ static ptrdiff_t handshake(crt_tls_session *session, crt_fault *fault) {
                              ? "the server closed the connection during the handshake"
                              : "the connection failed during the handshake");
     }
-    crt_openssl_handshake_reason(session->ssl, session->host, reason, sizeof(reason));
+    crt_openssl_handshake_reason(session->ssl, session->host, session->names, reason, sizeof(reason));
     return -crt_fail(fault, AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE, "%s", reason);
 }
 

@@ -22,10 +22,14 @@ CRT_HIDDEN int crt_openssl_add_roots(X509_STORE *store, crt_bytes pem, crt_fault
 /* tls_openssl_ocsp.c: asks for the server's stapled OCSP response and checks it when one comes (RFC 6066). */
 CRT_HIDDEN void crt_openssl_check_stapled_status(SSL_CTX *ctx);
 
-/* tls_openssl_reason.c: text for a person. Both empty OpenSSL's error queue of this thread. */
+/* tls_openssl_reason.c: text for a person. The first two empty OpenSSL's error queue of this thread. */
 CRT_HIDDEN void crt_openssl_reason(char *out, size_t size);
-/* Why the handshake failed: the verdict on the certificate, the alert, or the library's reason. */
-CRT_HIDDEN void crt_openssl_handshake_reason(const SSL *ssl, const char *host, char *out, size_t size);
+/* Why the handshake failed: the verdict on the certificate, the alert, or the library's reason. `names` are those
+   of the certificate, should `host` not be among them. */
+CRT_HIDDEN void crt_openssl_handshake_reason(const SSL *ssl, const char *host, const char *names, char *out,
+                                             size_t size);
+/* The hosts that a certificate is valid for: "a.example, *.b.example". */
+CRT_HIDDEN void crt_openssl_names(const X509 *certificate, char *out, size_t size);
 /* The alert that the peer sent, when that is what the last error in the queue says; else NULL. */
 CRT_HIDDEN const char *crt_openssl_alert(void);
 

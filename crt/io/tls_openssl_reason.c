@@ -5,15 +5,24 @@
 
 #include "tls_openssl.h"
 
-/* OpenSSL reports an alert of the peer as reason 1000 + alert. */
+/*
+ * OpenSSL reports an alert of the peer as reason 1000 + alert, with a text like "tlsv13 alert certificate required";
+ * its table of plain alert names lacks those of TLS 1.3.
+ */
 const char *crt_openssl_alert(void) {
     unsigned long error = ERR_peek_last_error();
     int reason = ERR_GET_REASON(error);
+    const char *text;
 
     if (ERR_GET_LIB(error) != ERR_LIB_SSL || reason < SSL_AD_REASON_OFFSET || reason > SSL_AD_REASON_OFFSET + 255) {
         return NULL;
     }
-    return SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET);
+    text = ERR_reason_error_string(error);
+    if (!text || !strchr(text, ' ')) {
+        return "unknown";
+    }
+    text = strchr(text, ' ') + 1;
+    return strncmp(text, "alert ", 6) == 0 ? text + 6 : text;
 }
 
 void crt_openssl_reason(char *out, size_t size) {
@@ -89,7 +98,7 @@ static void add_alternative_names(text *t, bool *first, const GENERAL_NAMES *nam
     }
 }
 
-static void describe_names(const X509 *certificate, char *out, size_t size) {
+void crt_openssl_names(const X509 *certificate, char *out, size_t size) {
     GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
     text t = {out, size};
     bool first = true;
@@ -110,21 +119,11 @@ static void describe_names(const X509 *certificate, char *out, size_t size) {
 
 /* ---- handshake ---- */
 
-static void wrong_host(const SSL *ssl, const char *host, char *out, size_t size) {
-    const X509 *certificate = SSL_get0_peer_certificate(ssl);
-    char names[160] = "";
-
-    if (certificate) {
-        describe_names(certificate, names, sizeof(names));
-    }
-    snprintf(out, size, "certificate is not valid for host '%s' (valid for: %s)", host, names);
-}
-
-static void verdict(const SSL *ssl, long result, const char *host, char *out, size_t size) {
+static void verdict(long result, const char *host, const char *names, char *out, size_t size) {
     switch (result) {
         case X509_V_ERR_HOSTNAME_MISMATCH:
         case X509_V_ERR_IP_ADDRESS_MISMATCH:
-            wrong_host(ssl, host, out, size);
+            snprintf(out, size, "certificate is not valid for host '%s' (valid for: %s)", host, names);
             return;
         case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
         case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
@@ -139,14 +138,14 @@ static void verdict(const SSL *ssl, long result, const char *host, char *out, si
     }
 }
 
-void crt_openssl_handshake_reason(const SSL *ssl, const char *host, char *out, size_t size) {
+void crt_openssl_handshake_reason(const SSL *ssl, const char *host, const char *names, char *out, size_t size) {
     long result = SSL_get_verify_result(ssl);
     const char *alert = crt_openssl_alert();
 
     if (alert) {
         snprintf(out, size, "the server refused with alert '%s'", alert);
     } else if (ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_CERTIFICATE_VERIFY_FAILED && result != X509_V_OK) {
-        verdict(ssl, result, host, out, size);
+        verdict(result, host, names, out, size);
     } else if (ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_INVALID_STATUS_RESPONSE) {
         snprintf(out, size, "the stapled OCSP response does not vouch for the certificate");
     } else {
