@@ -27,7 +27,7 @@ def only(directory: Path, pattern: str) -> Path:
 
 def names_of(wheel: Path) -> List[str]:
     with zipfile.ZipFile(str(wheel)) as archive:
-        return archive.namelist()
+        return [name for name in archive.namelist() if not name.endswith("/")]
 
 
 def metadata_of(wheel: Path) -> Message:

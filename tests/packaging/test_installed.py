@@ -68,7 +68,7 @@ def test_extra_of_the_meta_distribution_brings_everything(environment_with):
 )
 @pytest.mark.parametrize("version", [(2, 0), (0, 9), (1, 0)])
 def test_core_of_another_abi_is_refused_with_the_remedy(environment_with, module, distribution, version):
-    environment = environment_with("awscrt[all]")
+    environment = environment_with(distribution)
     printed = environment.run_program("fake_core.py", f"awscrt.{module}", *version)
     assert f"{distribution} was built for the C API 1." in printed
     assert f"awscrt-core 9.8.7 offers {version[0]}.{version[1]}" in printed
