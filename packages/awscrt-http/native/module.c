@@ -5,9 +5,11 @@
 #include "binding.h"
 
 #define CRT_ERROR(code, name, message) {code, #name, message},
+/* By code, ascending. */
 static const crt_error_info errors[] = {
-#include "crt/errors_auth.def"
 #include "crt/errors_http.def"
+
+#include "crt/errors_auth.def"
 };
 #undef CRT_ERROR
 
