@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
-    sources = sorted(str(path) for path in ROOT.glob("packages/*/src"))
+    sources = sorted(str(path.parent / "src") for path in ROOT.glob("packages/*/setup.py"))
     target = Path(sysconfig.get_path("purelib")) / "awscrt-checkout.pth"
     target.write_text("\n".join(sources) + "\n", encoding="utf-8")
 
