@@ -259,9 +259,7 @@ static int sign(crt_s3_request *request, crt_http_message *message, crt_fault *f
         return 0;
     }
     crt_signing_config config = transfer->signing.config;
-    if (!transfer->signing.fixed_date) {
-        config.date_unix = (int64_t)time(NULL);
-    }
+    config.date_unix = (int64_t)time(NULL);
     crt_credentials *credentials = request->credentials ? request->credentials : transfer->signing.credentials;
     int status = crt_sign_message(message, &config, credentials, fault);
     if (request->credentials) {

@@ -73,10 +73,9 @@ enum crt_s3_type { CRT_S3_DEFAULT = 0, CRT_S3_GET_OBJECT = 1, CRT_S3_PUT_OBJECT 
 /* `credentials` is borrowed; NULL with a code when there are none. Any thread. */
 typedef void (*crt_s3_credentials_fn)(void *arg, crt_credentials *credentials, int code);
 
-/* How to sign. Strings are copied, credentials referenced. */
+/* How to sign. Strings are copied, credentials referenced; every request is dated when it is signed. */
 typedef struct crt_s3_signing {
     crt_signing_config config;
-    bool fixed_date;               /* config.date_unix was the caller's; else every request is dated when it is signed */
     crt_credentials *credentials;  /* these; or NULL: */
     /* asked once per HTTP request, on the loop that is about to send it; answers through `done` once, any time later */
     void (*query)(void *user, crt_loop *loop, crt_s3_credentials_fn done, void *arg);
