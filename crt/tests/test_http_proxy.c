@@ -4,6 +4,20 @@
 #define OK "HTTP/1.1 200 OK\r\n"
 #define EMPTY_OK OK "Content-Length: 0\r\n\r\n"
 
+/* Ends a peer that may never have been connected to: one of us makes its accept return. */
+static void peer_release(peer *p) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                  .sin_port = htons(p->port)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    close(fd);
+    uv_thread_join(&p->thread);
+    p->failed = NULL; /* whichever connection it served */
+    close(p->listener);
+    latch_destroy(&p->go);
+    peer_free(p);
+}
+
 /* ---- failures before any byte ---- */
 
 static void expect_connect_failure(crt_http_connect_options *options, client *c, int code) {
@@ -76,18 +90,25 @@ static void refused_connections_are_reported(void **state) {
     expect_connect_failure(&options, &c, AWS_IO_SOCKET_CONNECTION_REFUSED);
 }
 
+/* The proxy accepts and never answers. */
 static void the_end_of_the_loop_ends_connecting(void **state) {
+    const step steps[] = {READ_EOF, END};
+    peer p;
     client c;
+    peer_start(&p, steps);
+    crt_http_proxy proxy = {.host = "127.0.0.1", .port = p.port, .kind = CRT_HTTP_PROXY_TUNNELING};
     client_init(&c);
-    crt_http_connect_options options = client_options(&c, closed_port());
-    crt_loop_group_release(c.group);
+    crt_http_connect_options options = client_options(&c, p.port);
+    options.proxy = &proxy;
     crt_http_connect(&options);
+    crt_loop_group_release(c.group);
     latch_wait(&c.connected, 1);
-    assert_int_not_equal(c.connect_fault.code, 0);
+    assert_int_equal(c.connect_fault.code, AWS_IO_EVENT_LOOP_SHUTDOWN);
     assert_true(crt_threads_join(TEST_DEADLINE_S * 1000));
     crt_resolver_release(c.resolver);
     latch_destroy(&c.connected);
     latch_destroy(&c.shut);
+    peer_release(&p);
 }
 
 /* ---- forwarding ---- */
@@ -329,17 +350,7 @@ static void the_transport_can_be_cancelled(void **state) {
         assert_null(o.stream);
         opened_free(&o);
         client_end(&c);
-        /* The proxy may or may not have seen the connection: release it from its accept. */
-        struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                                      .sin_port = htons(p.port)};
-        int fd = socket(AF_INET, SOCK_STREAM, 0);
-        assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-        close(fd);
-        p.failed = NULL;
-        uv_thread_join(&p.thread);
-        close(p.listener);
-        latch_destroy(&p.go);
-        peer_free(&p);
+        peer_release(&p);
     }
 }
 
