@@ -49,7 +49,7 @@ def main() -> None:
     client.subscribe(mqtt5.SubscribePacket([mqtt5.Subscription(options.filter, mqtt5.QoS.AT_LEAST_ONCE)])).result(30)
     if options.publish:
         topic, text = options.publish
-        client.publish(mqtt5.PublishPacket(topic, text, mqtt5.QoS.AT_LEAST_ONCE)).result(30)
+        client.publish(mqtt5.PublishPacket(topic=topic, payload=text, qos=mqtt5.QoS.AT_LEAST_ONCE)).result(30)
     try:
         enough.wait()
     except KeyboardInterrupt:

@@ -123,7 +123,8 @@ def test_mqtt_publishes_and_sessions(mosquitto):
         connected.result(WAIT)
         topic = f"soak/{os.getpid()}"
         client.subscribe(mqtt5.SubscribePacket([mqtt5.Subscription(topic, mqtt5.QoS.AT_LEAST_ONCE)])).result(WAIT)
-        sent = [client.publish(mqtt5.PublishPacket(topic, b"x" * 100, mqtt5.QoS.AT_LEAST_ONCE)) for _ in range(500)]
+        packet = mqtt5.PublishPacket(topic=topic, payload=b"x" * 100, qos=mqtt5.QoS.AT_LEAST_ONCE)
+        sent = [client.publish(packet) for _ in range(500)]
         for future in sent:
             future.result(WAIT)
         assert all(arrived.acquire(timeout=WAIT) for _ in sent)

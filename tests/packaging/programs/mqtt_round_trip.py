@@ -20,7 +20,7 @@ client = mqtt5.Client(
 client.start()
 connected.result(30)
 client.subscribe(mqtt5.SubscribePacket([mqtt5.Subscription("packaging", mqtt5.QoS.AT_LEAST_ONCE)])).result(30)
-client.publish(mqtt5.PublishPacket("packaging", b"round trip", mqtt5.QoS.AT_LEAST_ONCE)).result(30)
+client.publish(mqtt5.PublishPacket(topic="packaging", payload=b"round trip", qos=mqtt5.QoS.AT_LEAST_ONCE)).result(30)
 print(received.result(30).decode())
 client.stop()
 stopped.result(30)

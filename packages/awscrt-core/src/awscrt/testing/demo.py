@@ -214,14 +214,15 @@ def run_mqtt(authority: Authority, certificate: Certificate) -> Row:
             broker.tls_port, context, "demo-receiver", on_publish_callback_fn=inbox.on_publish
         )
         sender, sender_stopped = connect(broker.tls_port, context, "demo-sender")
-        topic = mqtt5.Subscription(_TOPIC, mqtt5.QoS.AT_LEAST_ONCE)
-        receiver.subscribe(mqtt5.SubscribePacket([topic])).result(_TIMEOUT)
+        topic = mqtt5.Subscription(topic_filter=_TOPIC, qos=mqtt5.QoS.AT_LEAST_ONCE)
+        receiver.subscribe(mqtt5.SubscribePacket(subscriptions=[topic])).result(_TIMEOUT)
         with measured(row):
             filler = bytes(_PAYLOAD - 4)
-            acknowledged = [
-                sender.publish(mqtt5.PublishPacket(_TOPIC, n.to_bytes(4, "big") + filler, mqtt5.QoS.AT_LEAST_ONCE))
+            packets = [
+                mqtt5.PublishPacket(topic=_TOPIC, payload=n.to_bytes(4, "big") + filler, qos=mqtt5.QoS.AT_LEAST_ONCE)
                 for n in range(_MESSAGES)
             ]
+            acknowledged = [sender.publish(packet) for packet in packets]
             for future in acknowledged:
                 future.result(_TIMEOUT)
             if not inbox.complete.wait(_TIMEOUT):
