@@ -182,8 +182,8 @@ typedef struct crt_s3_request_kind {
     int (*build)(crt_s3_request *request, crt_http_message *message);
     /* Shard loop, on a success status: checks the head and chooses the sink. Non-zero ends the attempt. */
     int (*on_head)(crt_s3_request *request);
-    /* Home loop: the response was a success. */
-    void (*on_success)(crt_s3_request *request);
+    /* Home loop: the response was a success. True: the kind has taken the request over, to discard it later. */
+    bool (*on_success)(crt_s3_request *request);
     /* Home loop, optional: the response was no success; true when that is not the end of the transfer. */
     bool (*on_refused)(crt_s3_request *request);
 } crt_s3_request_kind;
@@ -198,7 +198,6 @@ struct crt_s3_request {
     crt_task abort_task;
     bool abort_posted;           /* home loop */
     bool has_slot;
-    bool kept;                   /* done, but its body waits for delivery: crt_s3_request_discard comes later */
     uint64_t memory;             /* held for it, to give back */
     bool memory_pending;         /* the receiver has been asked and has not answered */
     crt_task memory_task;

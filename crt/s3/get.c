@@ -135,7 +135,6 @@ static void deliver_in_order(crt_s3_transfer *transfer, crt_s3_request *request)
     while (*p && (*p)->part < request->part) {
         p = &(*p)->next_ready;
     }
-    request->kept = true;
     request->next_ready = *p;
     *p = request;
     while (get->ready && get->ready->part == get->deliver) {
@@ -146,10 +145,9 @@ static void deliver_in_order(crt_s3_transfer *transfer, crt_s3_request *request)
     }
 }
 
-static void part_done(crt_s3_request *request) {
+static bool part_done(crt_s3_request *request) {
     crt_s3_transfer *transfer = request->transfer;
     get_details *get = details_of(transfer);
-    int status = get->has_range ? 206 : 200;
     get->completed++;
     crt_s3_transfer_part_done(request);
     if (transfer->want_body) {
@@ -158,8 +156,9 @@ static void part_done(crt_s3_request *request) {
         get->held--;
     }
     if (get->completed == get->count) {
-        crt_s3_transfer_succeed(transfer, status);
+        crt_s3_transfer_succeed(transfer, get->has_range ? 206 : 200);
     }
+    return transfer->want_body;
 }
 
 /* ---- requests ---- */
@@ -243,7 +242,7 @@ static int build_nothing(crt_s3_request *request, crt_http_message *message) {
     return 0;
 }
 
-static void head_done(crt_s3_request *request) {
+static bool head_done(crt_s3_request *request) {
     crt_s3_transfer *transfer = request->transfer;
     get_details *get = details_of(transfer);
     crt_bytes value;
@@ -272,6 +271,7 @@ static void head_done(crt_s3_request *request) {
     } else if (!get->count) {
         crt_s3_transfer_succeed(transfer, 206);
     }
+    return false;
 }
 
 static const crt_s3_request_kind head_kind = {
@@ -288,20 +288,21 @@ static int first_part_head(crt_s3_request *request) {
     return crt_s3_shard_staging(request->shard) ? 0 : AWS_ERROR_OOM;
 }
 
-static void first_part_done(crt_s3_request *request) {
+static bool first_part_done(crt_s3_request *request) {
     crt_s3_transfer *transfer = request->transfer;
     get_details *get = details_of(transfer);
     if (request->received) {
         get->step = STEP_DISCOVER; /* not empty any more */
-        return;
+        return false;
     }
     get->parts.total = 0;
     int status = report_headers(transfer, request->response, 0);
     if (status) {
         crt_s3_transfer_fail_text(transfer, status, "no memory for the response headers");
-        return;
+        return false;
     }
     crt_s3_transfer_succeed(transfer, 200);
+    return false;
 }
 
 static const crt_s3_request_kind first_part_kind = {

@@ -87,12 +87,12 @@ static int store(crt_s3_request *request) {
     return transfer->recv_fd >= 0 && collected ? crt_s3_response_store(request) : 0;
 }
 
-static void on_success(crt_s3_request *request) {
+static bool on_success(crt_s3_request *request) {
     crt_s3_transfer *transfer = request->transfer;
     bool upload = transfer->type == CRT_S3_PUT_OBJECT;
     if (store(request) != 0) {
         crt_s3_transfer_fail(transfer, &request->sink_fault);
-        return;
+        return false;
     }
     crt_s3_transfer_report_headers(transfer, request->status, request->response);
     deliver(request);
@@ -100,6 +100,7 @@ static void on_success(crt_s3_request *request) {
                                            : upload                       ? 0
                                                                           : request->received);
     crt_s3_transfer_succeed(transfer, request->status);
+    return false;
 }
 
 static const crt_s3_request_kind request_kind = {.build = build, .on_head = on_head, .on_success = on_success};

@@ -179,15 +179,16 @@ void crt_s3_transfer_request_done(crt_s3_request *request) {
         request->has_slot = false;
     }
     /* The abort of a failed upload is the one request whose outcome changes nothing. */
+    bool taken = false;
     if (transfer->state == CRT_S3_RUNNING) {
         bool handled = request->is_response && request->kind->on_refused && request->kind->on_refused(request);
         if (!request->fault.code) {
-            request->kind->on_success(request);
+            taken = request->kind->on_success(request);
         } else if (!handled) {
             fail_by_request(transfer, request);
         }
     }
-    if (!request->kept) {
+    if (!taken) {
         crt_s3_request_discard(request);
     }
     crt_s3_transfer_settle(transfer);

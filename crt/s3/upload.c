@@ -55,7 +55,7 @@ static int build_create(crt_s3_request *request, crt_http_message *message) {
     return status ? status : crt_s3_message_set(message, "Content-Length", "0");
 }
 
-static void create_done(crt_s3_request *request) {
+static bool create_done(crt_s3_request *request) {
     crt_s3_transfer *transfer = request->transfer;
     upload_details *upload = details_of(transfer);
     crt_bytes body = crt_buf_view(&request->body);
@@ -64,12 +64,13 @@ static void create_done(crt_s3_request *request) {
         upload->upload_id[0] = '\0';
         crt_s3_transfer_fail_text(transfer, AWS_ERROR_S3_MISSING_UPLOAD_ID,
                                   "CreateMultipartUpload: the response names no UploadId");
-        return;
+        return false;
     }
     crt_s3_window_first_byte(&transfer->window, request->head_ns - request->sent_ns);
     upload->created = request->response;
     request->response = NULL;
     upload->step = STEP_PARTS;
+    return false;
 }
 
 static const crt_s3_request_kind create_kind = {
@@ -117,23 +118,24 @@ static void check_all_parts(upload_details *upload) {
     }
 }
 
-static void part_done(crt_s3_request *request) {
+static bool part_done(crt_s3_request *request) {
     crt_s3_transfer *transfer = request->transfer;
     upload_details *upload = details_of(transfer);
     crt_bytes etag = {NULL, 0};
     if (!crt_s3_header(request->response, "ETag", &etag) || !etag.len) {
         crt_s3_transfer_fail_text(transfer, AWS_ERROR_S3_MISSING_ETAG, "UploadPart: part %llu was answered without ETag",
                                   (unsigned long long)request->part + 1);
-        return;
+        return false;
     }
     int status = keep_etag(upload, request->part, etag);
     if (status) {
         crt_s3_transfer_fail_text(transfer, status, "no memory for the ETag of a part");
-        return;
+        return false;
     }
     upload->completed++;
     crt_s3_transfer_part_done(request);
     check_all_parts(upload);
+    return false;
 }
 
 static const crt_s3_request_kind part_kind = {
@@ -325,16 +327,17 @@ static int merge_headers(crt_s3_request *request) {
     return status;
 }
 
-static void complete_done(crt_s3_request *request) {
+static bool complete_done(crt_s3_request *request) {
     crt_s3_transfer *transfer = request->transfer;
     int status = merge_headers(request);
     if (status) {
         crt_s3_transfer_fail_text(transfer, status, "no memory for the response headers");
-        return;
+        return false;
     }
     crt_s3_transfer_report_headers(transfer, request->status, request->response);
     details_of(transfer)->upload_id[0] = '\0'; /* nothing to abort any more */
     crt_s3_transfer_succeed(transfer, request->status);
+    return false;
 }
 
 static const crt_s3_request_kind complete_kind = {
@@ -376,7 +379,8 @@ static int build_abort(crt_s3_request *request, crt_http_message *message) {
     return build_control(message, details_of(request->transfer));
 }
 
-static void abort_done(crt_s3_request *request) {
+static bool abort_done(crt_s3_request *request) {
+    return false;
 }
 
 static const crt_s3_request_kind abort_kind = {
