@@ -52,6 +52,17 @@ def reference_python(cache: str) -> str:
     return python
 
 
+def installed_python(cache: str, wheels: List[str]) -> str:
+    """The interpreter of a virtual environment with our wheels, installed anew: what a user gets is what is measured."""
+    python = os.path.join(cache, "bin", "python")
+    if not os.path.exists(python):
+        venv.create(cache, with_pip=True, clear=True)
+    links = [option for directory in wheels for option in ("--find-links", directory)]
+    command = [python, "-m", "pip", "install", "-q", "--no-index", "--force-reinstall", *links]
+    subprocess.run([*command, "awscrt-core", "awscrt-http", "awscrt-mqtt", "awscrt-s3"], check=True)
+    return python
+
+
 def build_raw(directory: str) -> str:
     binary = os.path.join(directory, "raw")
     subprocess.run(["cc", "-O2", "-o", binary, os.path.join(HERE, "raw", "raw.c"), "-lssl", "-lcrypto"], check=True)
@@ -156,12 +167,12 @@ def summarize(row: Row) -> Dict[str, Any]:
     return summary
 
 
-def installed_bytes(python: str) -> int:
-    """Bytes of the files of all installed distributions named awscrt*, byte code aside, as one interpreter sees them."""
+def installed_bytes(python: str, names: str) -> int:
+    """Bytes of the files of the named distributions (a regular expression), byte code aside, as installed there."""
     code = (
-        "from importlib.metadata import distributions as d\n"
-        "print(sum(f.locate().stat().st_size for x in d() if (x.metadata['Name'] or '').startswith('awscrt')"
-        " for f in x.files or () if f.suffix != '.pyc'))"
+        "import re; from importlib.metadata import distributions as d\n"
+        f"print(sum(f.locate().stat().st_size for x in d() if re.fullmatch({names!r}, x.metadata['Name'] or '')"
+        " for f in x.files or () if f.suffix != '.pyc' and f.locate().exists()))"
     )
     done = subprocess.run([python, "-c", code], stdout=subprocess.PIPE, check=True)
     return int(done.stdout)
@@ -190,10 +201,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0, help="override the rounds of every row")
     parser.add_argument("--scratch", default="/dev/shm", help="a tmpfs with room for three objects")
     parser.add_argument("--reference", default=os.path.join(HERE, "..", ".cache", "reference-venv"), help="its virtual environment")
+    parser.add_argument("--ours", default=os.path.join(HERE, "..", ".cache", "bench-venv"), help="virtual environment for --wheels")
+    parser.add_argument("--wheels", action="append", help="directory of wheels to install and measure (repeatable);"
+                        " without it the running interpreter's awscrt")  # fmt: skip
     parser.add_argument("--results", default=os.path.join(HERE, "results"), help="where the reports go")
     args = parser.parse_args()
 
-    pythons = {"ours": sys.executable, "reference": reference_python(os.path.abspath(args.reference))}
+    ours = installed_python(os.path.abspath(args.ours), args.wheels) if args.wheels else sys.executable
+    pythons = {"ours": ours, "reference": reference_python(os.path.abspath(args.reference))}
     scratch = tempfile.mkdtemp(prefix="awscrt-bench-", dir=args.scratch)
     summaries = []
     try:
@@ -214,8 +229,11 @@ def main() -> None:
                 )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    sizes = {name: installed_bytes(python) for name, python in pythons.items()}
-    print(f"installed size: {sizes['ours'] / 1e6:.2f} MB, reference {sizes['reference'] / 1e6:.2f} MB")
+    sizes = {
+        "ours": installed_bytes(pythons["ours"], "awscrt[-_](core|http|s3)"),
+        "reference": installed_bytes(pythons["reference"], "awscrt"),
+    }
+    print(f"installed size of core, http and s3: {sizes['ours'] / 1e6:.2f} MB, reference {sizes['reference'] / 1e6:.2f} MB")
     os.makedirs(args.results, exist_ok=True)
     write_report(args.results, machine(), summaries, sizes)
 

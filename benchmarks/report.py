@@ -46,7 +46,7 @@ def markdown(machine: Dict[str, str], rows: List[Dict[str, Any]], sizes: Dict[st
                 f"| {row['name']} | {number(cpu['ours'], 2)} | {number(cpu['reference'], 2)} | {number(cpu['raw'], 2)} "
                 f"| {number(rss['ours'])} | {number(rss['reference'])} |"
             )
-    lines += ["", f"Installed size: {sizes['ours'] / 1e6:.2f} MB; the reference: {sizes['reference'] / 1e6:.2f} MB."]
+    lines += ["", f"Installed size of core, http and s3: {sizes['ours'] / 1e6:.2f} MB; the reference: {sizes['reference'] / 1e6:.2f} MB."]
     return "\n".join(lines)
 
 

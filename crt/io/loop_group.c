@@ -118,9 +118,11 @@ static int start_threads(crt_loop_group *group) {
     for (i = 0; i < group->size; i++) {
         int status;
         group->loops[i]->started = true; /* before its thread can look */
+        crt_threads_expect(1);
         status = crt_thread_create(&group->loops[i]->thread, run_thread, group->loops[i]);
         if (status) {
             group->loops[i]->started = false;
+            crt_threads_joined(1);
             return status;
         }
     }
@@ -181,16 +183,10 @@ crt_loop_group *crt_loop_group_acquire(crt_loop_group *group) {
 }
 
 void crt_loop_group_release(crt_loop_group *group) {
-    size_t started = 0, i;
-
     /* The threads of a parent's group do not exist in a forked child: nothing to stop, nothing safe to free. */
     if (!group || group->generation != crt_fork_generation() || !crt_ref_dec(&group->refs)) {
         return;
     }
-    for (i = 0; i < group->size; i++) {
-        started += group->loops[i]->started;
-    }
-    crt_threads_expect(started);
     crt_threads_lock();
     crt_loop_signal_stop(group->loops[0]);
     crt_threads_unlock();

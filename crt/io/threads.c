@@ -1,5 +1,5 @@
 /*
- * Which threads of the runtime are still to end. A thread that nobody waits for cannot join itself: it leaves
+ * Which threads of the runtime have not ended yet. A thread that nobody waits for cannot join itself: it leaves
  * its handle here, and the next thread to end, or crt_threads_join, joins it.
  */
 #include "../common/internal.h"

@@ -79,8 +79,8 @@ static inline void crt_timer_init(crt_timer *t, crt_loop *loop, void (*fire)(crt
 CRT_FN(void, crt_timer_start, (crt_timer *timer, uint64_t delay_ms));
 CRT_FN(void, crt_timer_stop, (crt_timer *timer));
 
-/* Waits until every loop thread that was told to end has ended and is joined. timeout_ms < 0: for ever.
-   True when none is left. */
+/* Waits until every thread of the runtime has ended and is joined; those of groups that are still held never do.
+   timeout_ms < 0: for ever. True when none is left. */
 CRT_FN(bool, crt_threads_join, (int64_t timeout_ms));
 
 /* Usable processors: affinity mask and cgroup quota respected. */

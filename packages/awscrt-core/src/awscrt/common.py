@@ -38,7 +38,7 @@ def get_cpu_count_for_group(group_idx: int) -> int:
 
 
 def join_all_native_threads(*, timeout_sec: float = -1.0) -> bool:
-    """Wait until every native thread that was told to end has ended.
+    """Wait until every native thread has ended.
 
     Release what uses threads first (clients, connections, static defaults). Meant for the main thread.
 
