@@ -24,9 +24,14 @@ def run_python():
     """Run a program in a fresh interpreter; gives the CompletedProcess."""
 
     def run(program, *arguments, timeout=30, **environment):
-        return subprocess.run([sys.executable, "-c", program, *arguments], env=python_environment(**environment),
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
-                              timeout=timeout)
+        return subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            env=python_environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=timeout,
+        )
 
     return run
 
@@ -38,9 +43,14 @@ def probe_directory(tmp_path_factory):
     for source in (Path(__file__).parent / "probe").iterdir():
         if source.is_file():
             shutil.copy(str(source), str(directory))
-    built = subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=str(directory),
-                           env=python_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                           universal_newlines=True)
+    built = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
+        cwd=str(directory),
+        env=python_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     assert built.returncode == 0, built.stdout
     return directory
 

@@ -39,7 +39,7 @@ def test_every_batch_runs_with_the_same_thread_state(probe, bootstrap):
         seen.append(local.count)
         done.set()
 
-    for batch in range(3):
+    for _ in range(3):
         done.clear()
         probe.call_on_loop(bootstrap, callback, 1)
         assert done.wait(10)

@@ -70,11 +70,15 @@ class Detailed(AwsCrtError):
         self.status = status
 
 
-@pytest.mark.parametrize("error", [
-    from_code(1048),
-    AwsCrtError(7, "NAME", "text"),
-    Detailed(code=8, name="N", message="m", status=404),
-], ids=["from_code", "positional", "subclass"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        from_code(1048),
+        AwsCrtError(7, "NAME", "text"),
+        Detailed(code=8, name="N", message="m", status=404),
+    ],
+    ids=["from_code", "positional", "subclass"],
+)
 @pytest.mark.parametrize("round_trip", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
 def test_round_trips(error, round_trip):
     again = round_trip(error)
@@ -105,11 +109,25 @@ def test_synchronous_failures_are_runtime_errors(probe):
     assert str(caught.value) == "34 (AWS_ERROR_INVALID_ARGUMENT): " + str(caught.value).split(": ", 1)[1]
 
 
-@pytest.mark.parametrize("raised, code", [
-    (IndexError, 10), (MemoryError, 1), (NotImplementedError, 37), (OverflowError, 5), (TypeError, 34),
-    (ValueError, 34), (FileNotFoundError, 44), (BlockingIOError, 1043), (BrokenPipeError, 1044),
-    (OSError, 3), (RuntimeError, 3), (KeyError, 3), (SystemExit, 3), (KeyboardInterrupt, 3),
-])
+@pytest.mark.parametrize(
+    "raised, code",
+    [
+        (IndexError, 10),
+        (MemoryError, 1),
+        (NotImplementedError, 37),
+        (OverflowError, 5),
+        (TypeError, 34),
+        (ValueError, 34),
+        (FileNotFoundError, 44),
+        (BlockingIOError, 1043),
+        (BrokenPipeError, 1044),
+        (OSError, 3),
+        (RuntimeError, 3),
+        (KeyError, 3),
+        (SystemExit, 3),
+        (KeyboardInterrupt, 3),
+    ],
+)
 def test_exceptions_map_to_codes_by_exact_type(probe, capfd, raised, code):
     def fail():
         raise raised("told")

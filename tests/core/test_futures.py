@@ -243,7 +243,8 @@ def test_wait_returns_at_the_first_exception():
     good, bad, never = Future(), Future(), Future()
     thread = complete_later(None, lambda: (good.set_result(1), bad.set_exception(OSError())), lambda: never._waiters)
     done, pending = concurrent.futures.wait(
-        [good, bad, never], timeout=10, return_when=concurrent.futures.FIRST_EXCEPTION)
+        [good, bad, never], timeout=10, return_when=concurrent.futures.FIRST_EXCEPTION
+    )
     thread.join()
     assert bad in done and pending == {never}
 

@@ -131,11 +131,19 @@ def test_the_end_is_remembered_until_a_rewind(probe, bootstrap):
     assert stream.reads == 2
 
 
-@pytest.mark.parametrize("raised, expected", [
-    (ValueError("x"), ValueError), (TypeError("x"), ValueError), (IndexError(), IndexError),
-    (NotImplementedError(), NotImplementedError), (FileNotFoundError(), FileNotFoundError),
-    (BrokenPipeError(), BrokenPipeError), (MemoryError(), MemoryError), (OverflowError(), OverflowError),
-])
+@pytest.mark.parametrize(
+    "raised, expected",
+    [
+        (ValueError("x"), ValueError),
+        (TypeError("x"), ValueError),
+        (IndexError(), IndexError),
+        (NotImplementedError(), NotImplementedError),
+        (FileNotFoundError(), FileNotFoundError),
+        (BrokenPipeError(), BrokenPipeError),
+        (MemoryError(), MemoryError),
+        (OverflowError(), OverflowError),
+    ],
+)
 def test_exceptions_of_the_stream_fail_the_read(probe, bootstrap, capfd, raised, expected):
     class Broken:
         def read(self, size):
@@ -146,11 +154,18 @@ def test_exceptions_of_the_stream_fail_the_read(probe, bootstrap, capfd, raised,
     assert type(raised).__name__ in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("method, answer", [
-    ("read", lambda size: None), ("read", lambda size: "text"), ("read", lambda size: bytes(size + 1)),
-    ("readinto", lambda view: len(view) + 1), ("readinto", lambda view: -1), ("readinto", lambda view: "1"),
-    ("readinto", lambda view: 2**70),
-])
+@pytest.mark.parametrize(
+    "method, answer",
+    [
+        ("read", lambda size: None),
+        ("read", lambda size: "text"),
+        ("read", lambda size: bytes(size + 1)),
+        ("readinto", lambda view: len(view) + 1),
+        ("readinto", lambda view: -1),
+        ("readinto", lambda view: "1"),
+        ("readinto", lambda view: 2**70),
+    ],
+)
 def test_broken_answers_fail_the_read(probe, bootstrap, capfd, method, answer):
     with pytest.raises((ValueError, OverflowError)):
         read_all(probe, bootstrap, Only(method, answer=answer))

@@ -63,12 +63,15 @@ else:
 
 
 def test_needs_tracing(run_traced):
-    done = run_traced("""
+    done = run_traced(
+        """
 try:
     check_for_leaks()
 except RuntimeError as error:
     print(error)
 assert native_memory_usage() == 0
-""", tracing="0")
+""",
+        tracing="0",
+    )
     assert done.returncode == 0, done.stderr
     assert "AWS_CRT_MEMORY_TRACING=2" in done.stdout

@@ -1,6 +1,5 @@
 """Plugins: discovery is lazy, answers are collected, and a broken plugin is only reported."""
 
-
 import pytest
 
 from awscrt import __version__, plugins
@@ -48,8 +47,14 @@ class Broken:
 class Greeter:
     @hookimpl
     def awscrt_commands(self):
-        return [Command("greet", "say hello", lambda parser: parser.add_argument("name"),
-                        lambda arguments: print("hello", arguments.name))]
+        return [
+            Command(
+                "greet",
+                "say hello",
+                lambda parser: parser.add_argument("name"),
+                lambda arguments: print("hello", arguments.name),
+            )
+        ]
 
 
 def test_core_describes_itself():
@@ -70,8 +75,11 @@ def test_transport_is_found_by_name(registered):
 
 def test_missing_transport_says_what_to_install():
     with pytest.raises(RuntimeError, match="pip install 'awscrt-mqtt\\[websocket\\]'"):
-        plugins.find_transport("smoke-signals", hint="awscrt-mqtt needs the 'smoke-signals' transport, which no "
-                                                     "installed package provides: pip install 'awscrt-mqtt[websocket]'")
+        plugins.find_transport(
+            "smoke-signals",
+            hint="awscrt-mqtt needs the 'smoke-signals' transport, which no "
+            "installed package provides: pip install 'awscrt-mqtt[websocket]'",
+        )
     with pytest.raises(RuntimeError, match="smoke-signals"):
         plugins.find_transport("smoke-signals")
 
@@ -136,19 +144,29 @@ for warning in caught:
 
 
 def test_installed_plugins_are_discovered_on_first_use(run_python, tmp_path):
-    install(tmp_path, "good-plugin", "good_plugin", """
+    install(
+        tmp_path,
+        "good-plugin",
+        "good_plugin",
+        """
 from awscrt.plugins import FeatureInfo, hookimpl
 @hookimpl
 def awscrt_feature():
     return FeatureInfo("good", "1.0")
-""")
+""",
+    )
     install(tmp_path, "bad-import", "bad_import", "raise RuntimeError('cannot load')")
-    install(tmp_path, "bad-hook", "bad_hook", """
+    install(
+        tmp_path,
+        "bad-hook",
+        "bad_hook",
+        """
 from awscrt.plugins import hookimpl
 @hookimpl
 def awscrt_feature(unknown_argument):
     pass
-""")
+""",
+    )
     done = run_python(DISCOVER, str(tmp_path))
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
@@ -177,7 +195,9 @@ def test_info_as_json(run_python):
 
 
 def test_module_runs(run_python):
-    done = run_python("import runpy, sys; sys.argv = ['awscrt', '--version']; runpy.run_module('awscrt', run_name='__main__')")
+    done = run_python(
+        "import runpy, sys; sys.argv = ['awscrt', '--version']; runpy.run_module('awscrt', run_name='__main__')"
+    )
     assert done.stdout == f"awscrt {__version__}\n"
 
 

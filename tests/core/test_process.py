@@ -18,8 +18,11 @@ static = io.ClientBootstrap.get_or_create_static_default()
 def run_with_probe(run_python, probe, probe_directory):
     def run(program, **options):
         # Forking with threads is what these programs are about; 3.12 and later warn of it.
-        return run_python(f"import sys; sys.path.append({str(probe_directory)!r}); import awscrt_probe\n" + program,
-                          PYTHONWARNINGS="ignore::DeprecationWarning", **options)
+        return run_python(
+            f"import sys; sys.path.append({str(probe_directory)!r}); import awscrt_probe\n" + program,
+            PYTHONWARNINGS="ignore::DeprecationWarning",
+            **options,
+        )
 
     return run
 
@@ -30,7 +33,9 @@ def test_exit_with_live_groups(run_python):
 
 
 def test_exit_while_events_keep_coming(run_with_probe):
-    done = run_with_probe(EXIT + """
+    done = run_with_probe(
+        EXIT
+        + """
 seen = threading.Event()
 def again(number):
     seen.set()
@@ -38,24 +43,32 @@ def again(number):
 for _ in range(50):
     awscrt_probe.call_on_loop(bootstrap, again, 10)
 assert seen.wait(10)
-""", timeout=20)
+""",
+        timeout=20,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_exit_with_a_callback_that_does_not_return(run_with_probe):
-    done = run_with_probe(EXIT + """
+    done = run_with_probe(
+        EXIT
+        + """
 entered = threading.Event()
 def stuck(number):
     entered.set()
     threading.Event().wait()
 awscrt_probe.call_on_loop(bootstrap, stuck, 1)
 assert entered.wait(10)
-""", timeout=20)
+""",
+        timeout=20,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_exit_with_an_open_mailbox(run_with_probe):
-    done = run_with_probe(EXIT + """
+    done = run_with_probe(
+        EXIT
+        + """
 import asyncio
 async def main():
     arrived = asyncio.Queue()
@@ -63,7 +76,9 @@ async def main():
         awscrt_probe.call_in_asyncio(bootstrap, asyncio.get_running_loop(), arrived.put_nowait, 100)
     await arrived.get()
 asyncio.run(main())
-""", timeout=20)
+""",
+        timeout=20,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -109,7 +124,10 @@ def in_child(body):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
 class TestFork:
     def test_child_makes_its_own_group(self, run_with_probe):
-        done = run_with_probe(FORK + EXIT + """
+        done = run_with_probe(
+            FORK
+            + EXIT
+            + """
 def child():
     mine = io.ClientBootstrap.get_or_create_static_default()
     assert mine is not static
@@ -118,11 +136,15 @@ def child():
 in_child(child)
 assert awscrt_probe.complete(bootstrap, 0).result(timeout=10) is True
 assert awscrt_probe.complete(static, 0).result(timeout=10) is True
-""")
+"""
+        )
         assert (done.returncode, done.stderr) == (0, "")
 
     def test_objects_of_the_parent_are_refused_and_may_be_dropped(self, run_with_probe):
-        done = run_with_probe(FORK + EXIT + """
+        done = run_with_probe(
+            FORK
+            + EXIT
+            + """
 import gc
 def child():
     global group, bootstrap, static
@@ -138,11 +160,14 @@ def child():
     assert awscrt_probe.complete(None, 0).result(timeout=10) is True
 in_child(child)
 assert awscrt_probe.complete(bootstrap, 0).result(timeout=10) is True
-""")
+"""
+        )
         assert (done.returncode, done.stderr) == (0, "")
 
     def test_fork_in_a_child(self, run_with_probe):
-        done = run_with_probe(FORK + """
+        done = run_with_probe(
+            FORK
+            + """
 def child():
     assert awscrt_probe.complete(None, 0).result(timeout=10) is True
     in_child(grandchild)
@@ -150,11 +175,14 @@ def child():
 def grandchild():
     assert awscrt_probe.complete(None, 0).result(timeout=10) is True
 in_child(child)
-""")
+"""
+        )
         assert (done.returncode, done.stderr) == (0, "")
 
     def test_child_exits_in_the_ordinary_way(self, run_with_probe):
-        done = run_with_probe(EXIT + """
+        done = run_with_probe(
+            EXIT
+            + """
 import os
 assert awscrt_probe.complete(bootstrap, 0).result(timeout=10) is True
 pid = os.fork()
@@ -162,22 +190,30 @@ if not pid:
     assert awscrt_probe.complete(None, 0).result(timeout=10) is True
     sys.exit(0)
 assert os.waitpid(pid, 0)[1] == 0
-""", timeout=20)
+""",
+            timeout=20,
+        )
         assert (done.returncode, done.stderr) == (0, "")
 
     def test_fork_after_everything_was_joined(self, run_with_probe):
-        done = run_with_probe(FORK + """
+        done = run_with_probe(
+            FORK
+            + """
 group = io.EventLoopGroup(2)
 del group
 assert join_all_native_threads(timeout_sec=10)
 def child():
     assert awscrt_probe.complete(None, 0).result(timeout=10) is True
 in_child(child)
-""")
+"""
+        )
         assert (done.returncode, done.stderr) == (0, "")
 
     def test_fork_while_callbacks_run(self, run_with_probe):
-        done = run_with_probe(FORK + EXIT + """
+        done = run_with_probe(
+            FORK
+            + EXIT
+            + """
 running = True
 def again(number):
     if running:
@@ -188,18 +224,23 @@ def child():
 for _ in range(10):
     in_child(child)
 running = False
-""")
+"""
+        )
         assert (done.returncode, done.stderr) == (0, "")
 
     @pytest.mark.skipif(sys.platform == "darwin", reason="fork is not multiprocessing's method there")
     def test_multiprocessing_fork(self, run_with_probe):
-        done = run_with_probe(EXIT + """
+        done = run_with_probe(
+            EXIT
+            + """
 import multiprocessing
 def work(number):
     return awscrt_probe.complete(None, 0).result(timeout=10) and number
 with multiprocessing.get_context("fork").Pool(2) as pool:
     assert pool.map(work, range(8)) == list(range(8))
-""", timeout=30)
+""",
+            timeout=30,
+        )
         assert done.returncode == 0, done.stderr
 
 

@@ -20,16 +20,28 @@ def pems(tls_certs):
             return file.read()
 
     client, server = tls_certs.client, tls_certs.server
-    return {"ca": read(tls_certs.ca_path), "cert": read(client.certificate), "key": read(client.private_key),
-            "other_key": read(server.private_key)}
+    return {
+        "ca": read(tls_certs.ca_path),
+        "cert": read(client.certificate),
+        "key": read(client.private_key),
+        "other_key": read(server.private_key),
+    }
 
 
 def test_defaults():
     options = TlsContextOptions()
     assert (options.min_tls_ver, options.cipher_pref) == (TlsVersion.DEFAULT, TlsCipherPref.DEFAULT)
     assert (options.verify_peer, options.no_certificate_revocation) == (True, False)
-    for name in ("ca_dirpath", "ca_buffer", "alpn_list", "certificate_buffer", "private_key_buffer",
-                 "pkcs12_filepath", "pkcs12_password", "_certificate_source"):
+    for name in (
+        "ca_dirpath",
+        "ca_buffer",
+        "alpn_list",
+        "certificate_buffer",
+        "private_key_buffer",
+        "pkcs12_filepath",
+        "pkcs12_password",
+        "_certificate_source",
+    ):
         assert getattr(options, name) is None
     with pytest.raises(AttributeError):
         options.unknown = 1
@@ -57,9 +69,13 @@ def test_text_around_pem_blocks_is_ignored(pems):
     ClientTlsContext(TlsContextOptions.create_client_with_mtls(cert, pems["key"]))
 
 
-@pytest.mark.parametrize("cert, key, error", [
-    (b"", b"", NO_PEM), (b"no pem", b"no pem", NO_PEM),
-])
+@pytest.mark.parametrize(
+    "cert, key, error",
+    [
+        (b"", b"", NO_PEM),
+        (b"no pem", b"no pem", NO_PEM),
+    ],
+)
 def test_credentials_that_are_no_pem(cert, key, error):
     with pytest.raises(RuntimeError, match=error):
         ClientTlsContext(TlsContextOptions.create_client_with_mtls(cert, key))
@@ -151,10 +167,17 @@ def test_alpn_lists_of_a_context(names):
     ClientTlsContext(options)
 
 
-@pytest.mark.parametrize("names, error", [
-    ("h2", AssertionError), ([1], TypeError), (["a\0b"], ValueError), ([""], RuntimeError),
-    (["a", "b", "c", "d", "e"], RuntimeError), (["x" * 300], RuntimeError),
-])
+@pytest.mark.parametrize(
+    "names, error",
+    [
+        ("h2", AssertionError),
+        ([1], TypeError),
+        (["a\0b"], ValueError),
+        ([""], RuntimeError),
+        (["a", "b", "c", "d", "e"], RuntimeError),
+        (["x" * 300], RuntimeError),
+    ],
+)
 def test_bad_alpn_lists_of_a_context(names, error):
     options = TlsContextOptions()
     options.alpn_list = names
@@ -188,10 +211,17 @@ def test_bad_server_names(name, error):
         options.set_server_name(name)
 
 
-@pytest.mark.parametrize("names, error", [
-    (None, TypeError), ([], TypeError), ("h2", AssertionError), ([1], TypeError), (["a\0b"], ValueError),
-    ([""], RuntimeError),
-])
+@pytest.mark.parametrize(
+    "names, error",
+    [
+        (None, TypeError),
+        ([], TypeError),
+        ("h2", AssertionError),
+        ([1], TypeError),
+        (["a\0b"], ValueError),
+        ([""], RuntimeError),
+    ],
+)
 def test_bad_alpn_lists_of_a_connection(names, error):
     options = ClientTlsContext(TlsContextOptions()).new_connection_options()
     with pytest.raises(error):
@@ -212,4 +242,8 @@ def test_alpn_is_available():
 def test_enums_are_ints():
     assert issubclass(TlsCipherPref, enum.IntEnum)
     assert {p.name: p.value for p in TlsCipherPref} == {
-        "DEFAULT": 0, "PQ_TLSv1_0_2021_05": 6, "PQ_DEFAULT": 8, "TLSv1_2_2025_07": 9}
+        "DEFAULT": 0,
+        "PQ_TLSv1_0_2021_05": 6,
+        "PQ_DEFAULT": 8,
+        "TLSv1_2_2025_07": 9,
+    }

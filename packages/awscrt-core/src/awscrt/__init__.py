@@ -19,8 +19,20 @@ if TYPE_CHECKING:
 __path__ += portions((entry for entry in sys.path if isinstance(entry, str)), __name__, __path__)
 
 # What `from awscrt import *` gives when everything is installed.
-_PUBLIC = ("aio", "auth", "aws_iot_metrics", "crypto", "http", "io", "logging", "mqtt", "mqtt5",
-           "mqtt_request_response", "s3", "websocket")
+_PUBLIC = (
+    "aio",
+    "auth",
+    "aws_iot_metrics",
+    "crypto",
+    "http",
+    "io",
+    "logging",
+    "mqtt",
+    "mqtt5",
+    "mqtt_request_response",
+    "s3",
+    "websocket",
+)
 
 if not TYPE_CHECKING:  # a checker would take it for "any name exists"
 

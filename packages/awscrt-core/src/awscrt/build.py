@@ -9,9 +9,10 @@ A feature links nothing of ours: it calls core (and, with ``http=True``, awscrt-
 of ``awscrt/core_api.h`` and ``awscrt/http_api.h``. What it needs of the system it names in ``needs``.
 
 Environment: ``AWS_CRT_BUILD_USE_SYSTEM_LIBCRYPTO=1`` links the system's libcrypto and libssl dynamically.
-Otherwise a library is linked statically, with hidden symbols, when its archive is installed and position-independent, else
-dynamically. ``AWS_CRT_BUILD_FORCE_STATIC_LIBS=1`` ends the build when the archive is not installed; one that is not
-position-independent cannot become part of an extension, so that wheels bundle its shared library instead.
+Otherwise a library is linked statically, with hidden symbols, when its archive is installed and
+position-independent, else dynamically. ``AWS_CRT_BUILD_FORCE_STATIC_LIBS=1`` ends the build when the archive is
+not installed; one that is not position-independent cannot become part of an extension, so that wheels bundle its
+shared library instead.
 """
 
 from __future__ import annotations
@@ -28,8 +29,15 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from setuptools import Extension
 from setuptools.command.build_ext import build_ext
 
-__all__ = ["VERSION", "include_dirs", "limited_api", "feature_extension", "sources_under", "setup_options",
-           "require_library"]
+__all__ = [
+    "VERSION",
+    "include_dirs",
+    "limited_api",
+    "feature_extension",
+    "sources_under",
+    "setup_options",
+    "require_library",
+]
 
 
 def _read_version() -> str:
@@ -79,8 +87,19 @@ def compile_args() -> List[str]:
     """Flags every extension of the project is compiled with."""
     if sys.platform == "win32":
         return ["/O2", "/std:c11"]
-    return ["-std=gnu11", "-O2", "-g0", "-fvisibility=hidden", "-ffunction-sections", "-fdata-sections", "-Wall",
-            "-Wextra", "-Wno-missing-field-initializers", "-Wno-cast-function-type", "-Wno-unused-parameter"]
+    return [
+        "-std=gnu11",
+        "-O2",
+        "-g0",
+        "-fvisibility=hidden",
+        "-ffunction-sections",
+        "-fdata-sections",
+        "-Wall",
+        "-Wextra",
+        "-Wno-missing-field-initializers",
+        "-Wno-cast-function-type",
+        "-Wno-unused-parameter",
+    ]
 
 
 def link_args() -> List[str]:
@@ -108,16 +127,42 @@ class Library(NamedTuple):
 
 
 LIBRARIES = {
-    "libuv": Library("libuv", "1.44", "uv.h", (("libuv_a.a", "libuv.a"),), ("uv",), ("pthread", "dl", "rt"),
-                     {"apt": "libuv1-dev", "dnf": "libuv-devel", "brew": "libuv", "apk": "libuv-dev"}),
-    "openssl": Library("openssl", "3.0", "openssl/ssl.h", (("libssl.a",), ("libcrypto.a",)), ("ssl", "crypto"),
-                       ("pthread", "dl"),
-                       {"apt": "libssl-dev", "dnf": "openssl-devel", "brew": "openssl@3", "apk": "openssl-dev"}),
-    "nghttp2": Library("libnghttp2", "1.52", "nghttp2/nghttp2.h", (("libnghttp2.a",),), ("nghttp2",), (),
-                       {"apt": "libnghttp2-dev", "dnf": "libnghttp2-devel", "brew": "libnghttp2",
-                        "apk": "nghttp2-dev"}),
-    "expat": Library("expat", "2.2", "expat.h", (("libexpat.a",),), ("expat",), (),
-                     {"apt": "libexpat1-dev", "dnf": "expat-devel", "brew": "expat", "apk": "expat-dev"}),
+    "libuv": Library(
+        "libuv",
+        "1.44",
+        "uv.h",
+        (("libuv_a.a", "libuv.a"),),
+        ("uv",),
+        ("pthread", "dl", "rt"),
+        {"apt": "libuv1-dev", "dnf": "libuv-devel", "brew": "libuv", "apk": "libuv-dev"},
+    ),
+    "openssl": Library(
+        "openssl",
+        "3.0",
+        "openssl/ssl.h",
+        (("libssl.a",), ("libcrypto.a",)),
+        ("ssl", "crypto"),
+        ("pthread", "dl"),
+        {"apt": "libssl-dev", "dnf": "openssl-devel", "brew": "openssl@3", "apk": "openssl-dev"},
+    ),
+    "nghttp2": Library(
+        "libnghttp2",
+        "1.52",
+        "nghttp2/nghttp2.h",
+        (("libnghttp2.a",),),
+        ("nghttp2",),
+        (),
+        {"apt": "libnghttp2-dev", "dnf": "libnghttp2-devel", "brew": "libnghttp2", "apk": "nghttp2-dev"},
+    ),
+    "expat": Library(
+        "expat",
+        "2.2",
+        "expat.h",
+        (("libexpat.a",),),
+        ("expat",),
+        (),
+        {"apt": "libexpat1-dev", "dnf": "expat-devel", "brew": "expat", "apk": "expat-dev"},
+    ),
 }
 
 
@@ -143,8 +188,10 @@ def _compiles(source: str, *flags: str) -> bool:
         try:
             return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
         except OSError:
-            raise SystemExit(f"awscrt.build: there is no C compiler {command[0]!r}; install one (apt install gcc, "
-                             "dnf install gcc, xcode-select --install, apk add build-base)") from None
+            raise SystemExit(
+                f"awscrt.build: there is no C compiler {command[0]!r}; install one (apt install gcc, "
+                "dnf install gcc, xcode-select --install, apk add build-base)"
+            ) from None
 
 
 def _pkg_config(library: Library, *options: str) -> Optional[str]:
@@ -155,10 +202,12 @@ def _pkg_config(library: Library, *options: str) -> Optional[str]:
 
 
 def _missing(name: str, library: Library, what: str = "") -> SystemExit:
-    packages = ", ".join(f"{tool} {'add' if tool == 'apk' else 'install'} {package}"
-                         for tool, package in library.packages.items())
-    return SystemExit(f"awscrt.build: {what}{name} >= {library.minimum} is needed and was not found; "
-                      f"install it ({packages})")
+    packages = ", ".join(
+        f"{tool} {'add' if tool == 'apk' else 'install'} {package}" for tool, package in library.packages.items()
+    )
+    return SystemExit(
+        f"awscrt.build: {what}{name} >= {library.minimum} is needed and was not found; install it ({packages})"
+    )
 
 
 def _find_archive(names: Sequence[str], directory: str) -> Optional[str]:
@@ -166,8 +215,13 @@ def _find_archive(names: Sequence[str], directory: str) -> Optional[str]:
         path = os.path.join(directory, name)
         if directory and os.path.exists(path):
             return path
-        found = subprocess.run([*_compiler(), f"-print-file-name={name}"], stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL).stdout.decode().strip()
+        found = (
+            subprocess.run(
+                [*_compiler(), f"-print-file-name={name}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+            .stdout.decode()
+            .strip()
+        )
         if os.path.isabs(found) and os.path.exists(found):
             return os.path.realpath(found)
     return None
@@ -221,13 +275,13 @@ def require_library(name: str) -> LibraryFlags:
     return LibraryFlags(include, directories, list(library.shared), [])
 
 
-class NativeExtension(Extension):
+class NativeExtension(Extension):  # type: ignore[misc, unused-ignore]
     """An extension that knows which libraries of the system it needs."""
 
     needs: Tuple[str, ...] = ()
 
 
-class BuildExtension(build_ext):
+class BuildExtension(build_ext):  # type: ignore[misc, unused-ignore]
     """Resolves what extensions need only when they are compiled: an sdist needs no libraries."""
 
     def build_extension(self, ext: Extension) -> None:
@@ -243,10 +297,19 @@ class BuildExtension(build_ext):
 # ---- what setup.py calls ----
 
 
-def feature_extension(name: str, sources: Sequence[str], *, http: bool = False, needs: Sequence[str] = (),
-                      define_macros: Sequence[Tuple[str, Optional[str]]] = (), include: Sequence[str] = (),
-                      via_table: bool = True, extra_compile_args: Sequence[str] = (),
-                      extra_link_args: Sequence[str] = (), **kwargs: Any) -> NativeExtension:
+def feature_extension(
+    name: str,
+    sources: Sequence[str],
+    *,
+    http: bool = False,
+    needs: Sequence[str] = (),
+    define_macros: Sequence[Tuple[str, Optional[str]]] = (),
+    include: Sequence[str] = (),
+    via_table: bool = True,
+    extra_compile_args: Sequence[str] = (),
+    extra_link_args: Sequence[str] = (),
+    **kwargs: Any,
+) -> NativeExtension:
     """A setuptools Extension that compiles against the exported headers.
 
     :param name: full module name, e.g. ``"awscrt._mqtt"``
@@ -264,9 +327,15 @@ def feature_extension(name: str, sources: Sequence[str], *, http: bool = False, 
         macros.append(("Py_LIMITED_API", "0x030B0000"))
     macros.extend(define_macros)
     extension = NativeExtension(
-        name, list(sources), include_dirs=[*include, *include_dirs()], define_macros=macros,
+        name,
+        list(sources),
+        include_dirs=[*include, *include_dirs()],
+        define_macros=macros,
         extra_compile_args=[*compile_args(), *extra_compile_args],
-        extra_link_args=[*link_args(), *extra_link_args], py_limited_api=limited_api(), **kwargs)
+        extra_link_args=[*link_args(), *extra_link_args],
+        py_limited_api=limited_api(),
+        **kwargs,
+    )
     extension.needs = tuple(needs)
     return extension
 

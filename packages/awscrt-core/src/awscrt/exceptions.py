@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from awscrt import _core
 
 TYPE_CHECKING = False  # typing is the largest part of a small program's import time

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from _thread import RLock
+from _thread import RLock  # type: ignore[attr-defined, unused-ignore]
 from enum import IntEnum
 
 from awscrt import NativeResource, _core
@@ -16,10 +16,26 @@ if TYPE_CHECKING:
     _Resource = TypeVar("_Resource", bound=NativeResource)
 
 __all__ = [
-    "ClientBootstrap", "ClientTlsContext", "DefaultHostResolver", "EventLoopGroup", "ExponentialBackoffJitterMode",
-    "HostResolverBase", "InputStream", "LogLevel", "NativeResource", "SocketDomain", "SocketOptions", "SocketType",
-    "TlsCipherPref", "TlsConnectionOptions", "TlsContextOptions", "TlsVersion", "default_loop_count", "init_logging",
-    "is_alpn_available", "set_log_level",
+    "ClientBootstrap",
+    "ClientTlsContext",
+    "DefaultHostResolver",
+    "EventLoopGroup",
+    "ExponentialBackoffJitterMode",
+    "HostResolverBase",
+    "InputStream",
+    "LogLevel",
+    "NativeResource",
+    "SocketDomain",
+    "SocketOptions",
+    "SocketType",
+    "TlsCipherPref",
+    "TlsConnectionOptions",
+    "TlsContextOptions",
+    "TlsVersion",
+    "default_loop_count",
+    "init_logging",
+    "is_alpn_available",
+    "set_log_level",
 ]
 
 _AWS_ERROR_INVALID_ARGUMENT = 34
@@ -287,7 +303,12 @@ class SocketOptions:
     """
 
     __slots__ = (
-        "domain", "type", "connect_timeout_ms", "keep_alive", "keep_alive_timeout_secs", "keep_alive_interval_secs",
+        "domain",
+        "type",
+        "connect_timeout_ms",
+        "keep_alive",
+        "keep_alive_timeout_secs",
+        "keep_alive_interval_secs",
         "keep_alive_max_probes",
     )
 
@@ -374,8 +395,17 @@ class TlsContextOptions:
     """
 
     __slots__ = (
-        "min_tls_ver", "ca_dirpath", "ca_buffer", "cipher_pref", "alpn_list", "certificate_buffer",
-        "private_key_buffer", "pkcs12_filepath", "pkcs12_password", "verify_peer", "no_certificate_revocation",
+        "min_tls_ver",
+        "ca_dirpath",
+        "ca_buffer",
+        "cipher_pref",
+        "alpn_list",
+        "certificate_buffer",
+        "private_key_buffer",
+        "pkcs12_filepath",
+        "pkcs12_password",
+        "verify_peer",
+        "no_certificate_revocation",
         "_certificate_source",
     )
 

@@ -19,6 +19,7 @@ reported as a warning and left out; the others go on.
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from dataclasses import dataclass
@@ -29,8 +30,20 @@ import pluggy
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["Command", "FeatureInfo", "Hooks", "PluginWarning", "commands", "credentials_provider", "features",
-           "find_transport", "get_plugin_manager", "hookimpl", "register", "telemetry"]
+__all__ = [
+    "Command",
+    "FeatureInfo",
+    "Hooks",
+    "PluginWarning",
+    "commands",
+    "credentials_provider",
+    "features",
+    "find_transport",
+    "get_plugin_manager",
+    "hookimpl",
+    "register",
+    "telemetry",
+]
 
 PROJECT = "awscrt"
 
@@ -110,10 +123,9 @@ _discovered = False
 def _entry_points() -> List[Any]:
     from importlib import metadata
 
-    try:
+    if sys.version_info >= (3, 10):
         return list(metadata.entry_points(group=PROJECT))
-    except TypeError:  # before Python 3.10 there is only the table of all groups
-        return list(metadata.entry_points().get(PROJECT, ()))
+    return list(metadata.entry_points().get(PROJECT, ()))
 
 
 def _new_manager() -> pluggy.PluginManager:
@@ -190,8 +202,11 @@ def commands() -> List[Command]:
     for answer in _answers("awscrt_commands"):
         for command in answer:
             if command.name in by_name:
-                warnings.warn(f"awscrt: two plugins bring the command {command.name!r}; one is left out",
-                              PluginWarning, stacklevel=2)
+                warnings.warn(
+                    f"awscrt: two plugins bring the command {command.name!r}; one is left out",
+                    PluginWarning,
+                    stacklevel=2,
+                )
             by_name.setdefault(command.name, command)
     return [by_name[name] for name in sorted(by_name)]
 

@@ -98,7 +98,8 @@ CRT_FN(void, awscrt_report, (PyObject *context));
 
 /* ClientBootstrap, or None for the default one. Borrowed from the object, which is returned in *keep (new
    reference) for the caller to hold as long as it uses them. 0, or -1 + exception. */
-CRT_FN(int, awscrt_bootstrap_get, (PyObject *bootstrap, crt_loop_group **group, crt_resolver **resolver, PyObject **keep));
+CRT_FN(int, awscrt_bootstrap_get,
+       (PyObject *bootstrap, crt_loop_group **group, crt_resolver **resolver, PyObject **keep));
 /* SocketOptions or None (defaults); validates: AttributeError, TypeError, OverflowError. */
 CRT_FN(int, awscrt_socket_options_get, (PyObject *options, crt_socket_options *out));
 /* TlsConnectionOptions or None (out->ctx NULL). Strings are borrowed from the object. */
@@ -139,7 +140,7 @@ CRT_FN(crt_source *, awscrt_source_of_buffer, (PyObject *buffer));
     X(awscrt_mailbox_release) X(awscrt_future_new) X(awscrt_future_set_result) X(awscrt_future_set_exception) \
     X(awscrt_exception) X(awscrt_raise) X(awscrt_code_of_exception) X(awscrt_report)                          \
     X(awscrt_bootstrap_get) X(awscrt_socket_options_get) X(awscrt_tls_options_get) X(awscrt_tls_ctx_get)      \
-    X(awscrt_source_of_input_stream) X(awscrt_source_of_buffer) X(awscrt_drop)                 \
+    X(awscrt_source_of_input_stream) X(awscrt_source_of_buffer) X(awscrt_drop)                          \
     X(awscrt_input_stream_object)
 
 #if defined(CRT_CORE_VIA_TABLE)
