@@ -30,8 +30,8 @@ struct awscrt_exchange {
     void (*take)(PyObject *stream, awscrt_batch *batch);
     bool activated;
     bool wants_head;
+    bool head_is_bad; /* for Python once the last batch is delivered */
     /* the loop's alone */
-    bool head_is_bad;
     bool first_used;
     size_t room;     /* how much body to read at once; grows with the flow */
     crt_buf landing; /* where body bytes are read to; becomes the body of the batch */

@@ -106,7 +106,7 @@ void awscrt_stream_complete(stream_data *data, const awscrt_batch *batch) {
     PyObject *old = data->failure;
     data->failure = failure;
     data->completed = true;
-    if (batch->status) {
+    if (batch->status && !data->exchange->head_is_bad) {
         data->status = batch->status;
     }
     Py_XDECREF(old);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 import awscrt.exceptions  # noqa: F401  (users reach it through this module)
 from awscrt import NativeResource, _core, _http
@@ -11,6 +10,7 @@ from awscrt._http import AwsCredentials
 from awscrt.http import HttpProxyOptions, HttpRequest
 from awscrt.io import ClientBootstrap, ClientTlsContext
 
+TYPE_CHECKING = False  # typing is the largest part of a small program's import time
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import datetime

@@ -7,7 +7,6 @@ Connections speak HTTP/1.1 (RFC 9112). Asynchronous failures arrive in futures a
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 import awscrt.exceptions  # noqa: F401  (users reach it through this module)
 from awscrt import NativeResource, _http
@@ -22,6 +21,7 @@ from awscrt._http import (
 )
 from awscrt.io import ClientBootstrap, InputStream, SocketOptions, TlsConnectionOptions
 
+TYPE_CHECKING = False  # typing is the largest part of a small program's import time
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import Optional
