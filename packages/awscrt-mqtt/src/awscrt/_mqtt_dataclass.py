@@ -6,8 +6,7 @@ classes of MQTT 5, of which a program uses a handful. The result here is a real 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # typing is a large part of a small program's import time
 if TYPE_CHECKING:
     from typing import Any, Type, TypeVar
 
@@ -39,7 +38,7 @@ def _generate(cls: Type[Any]) -> None:
     names = ["__module__", "__qualname__", "__doc__", "__annotations__", *cls.__annotations__]
     namespace = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
     namespace["__qualname__"] = cls.__qualname__
-    generated = dataclasses.dataclass(type(cls.__name__, (), namespace))
+    generated: Type[Any] = dataclasses.dataclass(type(cls.__name__, (), namespace))
     for name in _GENERATED:
         if name in generated.__dict__:
             setattr(cls, name, generated.__dict__[name])

@@ -12,11 +12,11 @@ code and name of the error, e.g. ``5143 (AWS_ERROR_MQTT5_PUBLISH_OPTIONS_VALIDAT
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 from awscrt import NativeResource, _core, _mqtt
 from awscrt.io import ExponentialBackoffJitterMode, SocketType
 
+TYPE_CHECKING = False  # typing is a large part of a small program's import time
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from dataclasses import dataclass
