@@ -2,9 +2,9 @@
  * Hashes and HMAC.
  *
  * These use libcrypto's block-level functions (SHA256_Init and friends) and not EVP: OpenSSL 3.0 looks every
- * EVP digest up in its providers and allocates a context per message, which costs more than hashing a
- * string-to-sign (64 bytes take 5x to 8x as long, HMAC 10x). The functions are deprecated in favour of EVP but run the
- * same assembly, and SigV4 needs six such digests per request.
+ * digest up in its providers and goes through a context on the heap. Measured there for 64 bytes: SHA-256 0.15 us
+ * against 0.23 us (EVP at its best, context reused) to 0.7 us (SHA256()), HMAC 0.4 us against 2.2 us; SigV4 signing
+ * is made of such short texts. The functions are deprecated in favour of EVP but run the same assembly.
  */
 #define OPENSSL_API_COMPAT 0x10101000L
 
