@@ -63,9 +63,11 @@ def installed_python(cache: str, wheels: List[str]) -> str:
     return python
 
 
-def build_raw(directory: str) -> str:
-    binary = os.path.join(directory, "raw")
-    subprocess.run(["cc", "-O2", "-o", binary, os.path.join(HERE, "raw", "raw.c"), "-lssl", "-lcrypto"], check=True)
+def build_c(name: str, directory: str) -> str:
+    """Compiles ``raw/<name>.c``; returns the binary's path."""
+    binary = os.path.join(directory, name)
+    source = os.path.join(HERE, "raw", name + ".c")
+    subprocess.run(["cc", "-O2", "-o", binary, source, "-lssl", "-lcrypto", "-lpthread"], check=True)
     return binary
 
 
@@ -85,7 +87,7 @@ def run_wrk(port: int, path: str, in_flight: int, tls: bool) -> Dict[str, float]
     raise SystemExit("wrk printed no rate")
 
 
-def rows(s: Servers, raw: str, gib: int, sink: str) -> List[Row]:
+def rows(s: Servers, raw: str, gib: int, download: str) -> List[Row]:
     size = gib << 30
     source = s.object("object", size)
     s.object("small", 1024)
@@ -100,13 +102,14 @@ def rows(s: Servers, raw: str, gib: int, sink: str) -> List[Row]:
     }
     for (action, tls), goal in goals.items():
         put = action == "put-file"
+        server = s.sink if put else s.nginx
         params = {
             "action": action,
-            "port": s.nginx.tls_port if tls else s.nginx.port,
+            "port": server.tls_port if tls else server.port,
             "ca": s.ca if tls else None,
-            "key": "/put/object" if put else "/object",
+            "key": "/object",
             "size": size,
-            "path": source if put else sink,
+            "path": source if put else download,
         }
         command = [raw, action, "127.0.0.1", str(params["port"]), params["key"], str(size), params["path"], s.ca if tls else "-"]
         result.append(Row(f"s3 {action} {tls or 'plain'}", "s3_transfer.py", params, goal, raw=[str(c) for c in command]))
@@ -119,7 +122,7 @@ def rows(s: Servers, raw: str, gib: int, sink: str) -> List[Row]:
     return result
 
 
-def remove_sink(row: Row) -> None:
+def remove_download(row: Row) -> None:
     """Every download starts without a file, so that nobody pays for freeing the pages of the run before."""
     if row.params.get("action") == "get-file" and os.path.exists(row.params["path"]):
         os.unlink(row.params["path"])
@@ -129,13 +132,13 @@ def measure(row: Row, pythons: Dict[str, str]) -> None:
     for number in range(-1, row.rounds):  # round -1 warms caches and memory up and is not counted
         order = ["ours", "reference"] if number % 2 == 0 else ["reference", "ours"]
         for name in order:
-            remove_sink(row)
+            remove_download(row)
             command = [pythons[name], os.path.join(HERE, "workers", row.worker), json.dumps(row.params)]
             result = run_json(command)
             if number >= 0:
                 row.runs[name].append(result)
         if row.raw and 0 <= number < 3:
-            remove_sink(row)
+            remove_download(row)
             if row.raw == ["wrk"]:
                 row.runs["raw"].append(run_wrk(row.params["port"], row.params["path"], row.params["in_flight"], False))
             else:
@@ -212,9 +215,9 @@ def main() -> None:
     scratch = tempfile.mkdtemp(prefix="awscrt-bench-", dir=args.scratch)
     summaries = []
     try:
-        raw = build_raw(scratch)
-        with Servers(scratch) as servers:
-            for row in rows(servers, raw, args.gib, os.path.join(scratch, "sink")):
+        raw = build_c("raw", scratch)
+        with Servers(scratch, build_c("sink", scratch)) as servers:
+            for row in rows(servers, raw, args.gib, os.path.join(scratch, "download")):
                 if args.only not in row.name:
                     continue
                 row.rounds = args.rounds or row.rounds

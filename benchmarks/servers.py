@@ -1,44 +1,20 @@
-"""The servers under the benchmarks: nginx (one worker) and mosquitto from the test kit, with their files on a tmpfs.
-
-nginx plays the S3 endpoint: static objects with ranges and ETags for GET; for uploads it stores each part through
-WebDAV and answers the multipart calls with fixed XML, so that the client's work is what is measured.
-"""
+"""The servers under the benchmarks, with their files on a tmpfs: nginx (one worker) and mosquitto from the test kit, and
+a small C endpoint that reads uploads and forgets them, so that the client's work is what is measured."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from typing import List, Sequence
 
-from awscrt.testing.certs import Authority
-from awscrt.testing.servers import Mosquitto, Nginx
-
-UPLOADS = """
-    location /put/ {
-      root ROOT; client_body_buffer_size 512k; add_header ETag '"e"' always;
-      set $multipart $request_method:$args;
-      if ($multipart = "POST:uploads") {
-        return 200 '<?xml version="1.0"?><InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>';
-      }
-      if ($multipart ~ "^POST:uploadId=") {
-        return 200 '<?xml version="1.0"?><CompleteMultipartUploadResult><ETag>"e"</ETag></CompleteMultipartUploadResult>';
-      }
-      dav_methods PUT DELETE; create_full_put_path on;
-    }
-"""
-
-
-class UploadNginx(Nginx):
-    """nginx that also takes uploads under ``/put/``."""
-
-    def configure(self) -> "list[str]":
-        self._locations = UPLOADS.replace("ROOT", self.root)
-        return super().configure()
+from awscrt.testing.certs import Authority, Certificate
+from awscrt.testing.servers import Mosquitto, Nginx, Server
 
 
 class QuietMosquitto(Mosquitto):
     """mosquitto without a log line per packet."""
 
-    def configure(self) -> "list[str]":
+    def configure(self) -> List[str]:
         arguments = super().configure()
         with open(arguments[-1], encoding="utf-8") as f:
             text = f.read()
@@ -46,29 +22,48 @@ class QuietMosquitto(Mosquitto):
         return arguments
 
 
-class Servers:
-    """Context manager: both servers with their files in ``directory`` (a tmpfs, so that no disk is measured)."""
+class Sink(Server):
+    """raw/sink.c, built by the benchmark."""
 
-    def __init__(self, directory: str) -> None:
+    package = "gcc"
+
+    def __init__(self, program: str, certificate: Certificate) -> None:
+        super().__init__()
+        self.program = program
+        self._certificate = certificate
+        self.port = self.tls_port = 0
+
+    def configure(self) -> List[str]:
+        self.port, self.tls_port = self._port(self.port), self._port(self.tls_port)
+        return [str(self.port), str(self.tls_port), self._certificate.certificate, self._certificate.private_key]
+
+    def ports(self) -> Sequence[int]:
+        return [self.port, self.tls_port]
+
+
+class Servers:
+    """Context manager: the servers with their files in ``directory`` (a tmpfs, so that no disk is measured)."""
+
+    def __init__(self, directory: str, sink: str) -> None:
         tempfile.tempdir = directory
         certificates = Authority.create(directory)
         certificate = certificates.issue("server")
         self.ca = certificates.path
-        self.nginx = UploadNginx(certificate)
+        self.nginx = Nginx(certificate)
         self.mosquitto = QuietMosquitto(certificate, settings="max_inflight_messages 0")
+        self.sink = Sink(sink, certificate)
 
     def __enter__(self) -> Servers:
-        self.nginx.start()
-        self.mosquitto.start()
-        self.nginx.add_file("put/object", b"-")  # so that uploads get 204 (replaced), not 201, which S3 never sends
+        for server in (self.nginx, self.mosquitto, self.sink):
+            server.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.mosquitto.close()
-        self.nginx.close()
+        for server in (self.sink, self.mosquitto, self.nginx):
+            server.close()
 
     def object(self, name: str, size: int) -> str:
-        """Creates a file the server offers as ``/name``; returns its path."""
+        """Creates a file nginx offers as ``/name``; returns its path."""
         path = self.nginx.add_file(name, b"")
         block = os.urandom(1 << 20)
         with open(path, "wb") as f:
