@@ -19,10 +19,10 @@ extern CRT_HIDDEN PyMethodDef awscrt_s3_transfer_methods[];
 /* What stands between a transfer and its Python callbacks; lives until both the transfer and its handle are gone. */
 typedef struct awscrt_s3_run {
     crt_refcount refs; /* the handle, the transfer */
-    crt_s3_transfer *transfer;
     uint32_t generation; /* of forks */
     awscrt_sink sink;
     /* GIL held. NULL once the transfer is over. */
+    crt_s3_transfer *transfer;
     PyObject *future;
     PyObject *on_headers;
     PyObject *on_body;

@@ -7,7 +7,8 @@
 
 /* ---- life ---- */
 
-static void drop_callbacks(awscrt_s3_run *run) {
+/* What belongs to the running transfer. Its client may end from here on, even while the handle is kept. */
+static void drop_transfer(awscrt_s3_run *run) {
     Py_CLEAR(run->future);
     Py_CLEAR(run->on_headers);
     Py_CLEAR(run->on_body);
@@ -17,13 +18,18 @@ static void drop_callbacks(awscrt_s3_run *run) {
     Py_CLEAR(run->body);
     run->provider = NULL;
     Py_CLEAR(run->keep);
+    crt_s3_transfer *transfer = run->transfer;
+    run->transfer = NULL;
+    if (transfer && run->generation == crt_fork_generation()) {
+        crt_s3_transfer_release(transfer);
+    }
 }
 
 void awscrt_s3_run_release(awscrt_s3_run *run) {
     if (!crt_ref_dec(&run->refs)) {
         return;
     }
-    drop_callbacks(run);
+    drop_transfer(run);
     if (run->on_gone) {
         PyObject *result = awscrt_call0(run->on_gone);
         if (!result) {
@@ -35,9 +41,6 @@ void awscrt_s3_run_release(awscrt_s3_run *run) {
     crt_free(run->done_event); /* never used when the transfer did not start */
     if (run->sink.mailbox) {
         awscrt_mailbox_release(run->sink.mailbox);
-    }
-    if (run->transfer && run->generation == crt_fork_generation()) {
-        crt_s3_transfer_release(run->transfer);
     }
     crt_free(run);
 }
@@ -449,7 +452,7 @@ static void done_deliver(awscrt_event *event) {
     done_discard(event);
     resolve(run, out.error);
     call_on_done(run, &out);
-    drop_callbacks(run);
+    drop_transfer(run);
     awscrt_s3_run_release(run);
 }
 

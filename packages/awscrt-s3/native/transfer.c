@@ -151,7 +151,7 @@ static PyObject *transfer_cancel(PyObject *module, PyObject *handle) {
     if (!run) {
         return NULL;
     }
-    if (run->generation == crt_fork_generation()) {
+    if (run->transfer && run->generation == crt_fork_generation()) {
         crt_s3_transfer_cancel(run->transfer, AWS_ERROR_S3_CANCELED);
     }
     Py_RETURN_NONE;
