@@ -28,6 +28,9 @@ class Client:
         )
         self._connection = self._make()
 
+    def close(self):
+        self._connection.close()
+
     def __call__(self, method, target, body=None, **headers):
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
@@ -49,7 +52,9 @@ def endpoint():
 
 @pytest.fixture
 def client(endpoint):
-    return Client(endpoint)
+    connected = Client(endpoint)
+    yield connected
+    connected.close()
 
 
 def elements(data):

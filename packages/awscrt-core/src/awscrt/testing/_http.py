@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Any, Coroutine, Dict, List, Optional, Tuple, Union
 from urllib.parse import unquote
 
 from awscrt.testing._faults import Fault
@@ -16,6 +17,7 @@ from awscrt.testing._storage import Arena, Blob, Body, Segment
 _HEAD_LIMIT = 64 * 1024
 _INLINE = 64 * 1024  # responses up to this size are written at once
 _SLICE = 256 * 1024  # of a body that cannot be sent by sendfile
+_LARGE = 1024 * 1024  # request bodies from this size are digested on a worker thread
 
 
 @dataclass
@@ -30,6 +32,7 @@ class Request:
     started: float
     body: Body = field(default_factory=Body)
     fault: Optional[Fault] = None
+    prepared: Any = None  # what the application's ``prepare`` left for its ``respond``
 
     def __post_init__(self) -> None:
         self.headers: Dict[str, str] = {}
@@ -82,6 +85,10 @@ class Application:
 
     def head_received(self, request: Request) -> None:
         """The headers are there, the body is not; may set ``request.fault``."""
+        raise NotImplementedError
+
+    def prepare(self, request: Request) -> None:
+        """Called on a worker thread, before ``respond``, when the body is large. Must not raise."""
         raise NotImplementedError
 
     def respond(self, request: Request) -> Response:
@@ -141,6 +148,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._received = 0
         self._chunked: Optional[_ChunkedBody] = None
         self._busy = False
+        self._sent = 0
         self._sender: Optional[asyncio.Task[None]] = None
         self._writable: Optional[asyncio.Future[None]] = None
         self._paused = False
@@ -275,16 +283,16 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _complete(self) -> None:
         request = self._request
         assert request is not None
+        if request.body.length >= _LARGE:
+            self._begin_sending(request, self._prepare_and_send(request))
+            return
         response = self._application.respond(request)
-        fault = request.fault
-        if fault is None and response.body.length <= _INLINE:
+        if request.fault is None and response.body.length <= _INLINE:
             self._application.begun(request, response.status)
             self._transport.write(b"".join((response.head(), *response.body.views())))
             self._end(request, response.body.length)
             return
-        self._busy = True
-        self._transport.pause_reading()
-        self._sender = self._loop.create_task(self._send(request, response, fault))
+        self._begin_sending(request, self._send(request, response))
 
     def _end(self, request: Request, sent: int) -> None:
         self._request = None
@@ -294,9 +302,30 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     # ---- responses that take their time ----
 
-    async def _send(self, request: Request, response: Response, fault: Optional[Fault]) -> None:
-        sent = 0
-        try:
+    def _begin_sending(self, request: Request, sender: Coroutine[Any, Any, None]) -> None:
+        self._busy = True
+        self._sent = 0
+        self._transport.pause_reading()
+        self._sender = self._loop.create_task(sender)
+        self._sender.add_done_callback(lambda task: self._sender_ended(request, task))
+
+    def _sender_ended(self, request: Request, task: asyncio.Task[None]) -> None:
+        self._sender = None
+        self._end(request, self._sent)
+        self._busy = False
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._advance()
+        if not task.cancelled():
+            task.result()  # a bug of the endpoint reaches the loop's exception handler
+
+    async def _prepare_and_send(self, request: Request) -> None:
+        await self._loop.run_in_executor(None, self._application.prepare, request)
+        await self._send(request, self._application.respond(request))
+
+    async def _send(self, request: Request, response: Response) -> None:
+        fault = request.fault
+        with contextlib.suppress(ConnectionError, RuntimeError):  # the client hung up
             if fault is not None and fault.delay:
                 await asyncio.sleep(fault.delay)
             if fault is not None and fault.stall:
@@ -311,21 +340,12 @@ class HttpConnection(asyncio.BufferedProtocol):
             pace = None if fault is None else fault.bytes_per_second
             for segment in body.segments:
                 await self._send_segment(segment, pace)
-                sent += segment.length
+                self._sent += segment.length
             if fault is not None and fault.stall_after is not None:
                 await self._wait_for_the_end()
             if cut is not None and cut < response.body.length:
                 await self._drained()
                 self._transport.close()
-        except (ConnectionError, RuntimeError, asyncio.CancelledError):
-            pass  # the client hung up
-        finally:
-            self._sender = None
-            self._end(request, sent)
-            self._busy = False
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
-                self._advance()
 
     async def _send_segment(self, segment: Segment, bytes_per_second: Optional[float]) -> None:
         arena = self._application.arena

@@ -136,6 +136,14 @@ class Service:
         operation = _operation(request.method, bucket, key, request.query)
         return Call(operation, bucket, key, int(number) if number.isdigit() else None, start)
 
+    def prepare(self, call: Call, request: Request) -> None:
+        """Decodes and checks a large upload; may run on any thread."""
+        if call.operation in ("PutObject", "UploadPart"):
+            try:
+                request.prepared = _receive(request)
+            except S3Error as error:
+                request.prepared = error
+
     def perform(self, call: Call, request: Request) -> Response:
         """Raises S3Error for what S3 answers with an error document."""
         handler = self._handlers.get(call.operation)
@@ -259,7 +267,7 @@ class Service:
         if "x-amz-copy-source" in request.headers:
             raise S3Error(501, "NotImplemented", "CopyObject is not implemented by this endpoint")
         self._check_absent(call, request)
-        part = _receive(request)
+        part = _received(request)
         made = StoredObject(part.body, part.etag, stored_headers(request.headers), part.checksums)
         bucket[call.key] = made
         return Response(200, [("ETag", made.etag), *_checksum_headers(made.checksums)])
@@ -302,7 +310,7 @@ class Service:
         number = call.part_number
         if number is None or not 1 <= number <= 10000:
             raise S3Error(400, "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive")
-        part = _receive(request)
+        part = _received(request)
         if upload.algorithm is not None and upload.algorithm not in part.checksums:
             if upload.checksum_type == "COMPOSITE":
                 sent = ", ".join(part.checksums) or "null"
@@ -404,6 +412,13 @@ def _list_entry(key: str, found: StoredObject) -> str:
         + _text("Size", found.body.length)
     )
     return f"<Contents>{inner}{_text('StorageClass', 'STANDARD')}</Contents>"
+
+
+def _received(request: Request) -> Part:
+    """The decoded and checked body, unless that has been done already."""
+    if isinstance(request.prepared, S3Error):
+        raise request.prepared
+    return request.prepared if isinstance(request.prepared, Part) else _receive(request)
 
 
 def _receive(request: Request) -> Part:

@@ -60,6 +60,11 @@ class Arena:
         self._next = start + -(-size // _PAGE) * _PAGE
         return Blob(self._view[start : start + size], start, self)
 
+    def close(self) -> None:
+        """Closes the file; the memory goes when the last blob does."""
+        if self.file is not None:
+            self.file.close()
+
     def _discard(self, offset: int, size: int) -> None:
         remove = getattr(mmap, "MADV_REMOVE", None)
         if remove is not None and self._map is not None:

@@ -166,6 +166,9 @@ class _Server(Application):
         self._max_in_flight = max(self._max_in_flight, len(self._calls))
         request.fault = self.faults.take(call.operation, request.method, call.key, call.part_number, call.range_start)
 
+    def prepare(self, request: Request) -> None:
+        self.service.prepare(self._calls[id(request)].call, request)
+
     def respond(self, request: Request) -> Response:
         state = self._calls[id(request)]
         fault = request.fault
@@ -311,6 +314,7 @@ class _Thread:
         asyncio.set_event_loop(self._loop)
         self._loop.run_until_complete(self._serve(started))
         self._loop.close()
+        self._server.arena.close()
 
     async def _serve(self, started: Future[int]) -> None:
         self._stopped = asyncio.get_event_loop().create_future()
