@@ -327,7 +327,9 @@ class _Thread:
         await self._stopped
         listener.close()
         self._server.abort_connections()
-        await asyncio.sleep(0)  # lets the aborted connections be told
+        await asyncio.sleep(0)  # lets the aborted connections be told, which cancels their senders
+        senders = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*senders, return_exceptions=True)
 
     def call(self, command: str, arguments: Dict[str, Any]) -> Any:
         result: Future[Any] = Future()
