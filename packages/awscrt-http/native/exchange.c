@@ -97,18 +97,72 @@ static bool is_utf8(crt_bytes text) {
     return true;
 }
 
-/* ---- batches ---- */
+/* ---- memory for bodies: what was just used is warm and mapped, so it goes back to the loop ---- */
 
 enum {
     FIRST_ROOM = 16 * 1024,
     MOST_ROOM = 256 * 1024,
+    SPARES_MAX = 8,
 };
+
+/* Stands at the start of memory that waits to be used again. */
+struct awscrt_spare {
+    awscrt_spare *next;
+    size_t cap;
+    size_t depth;
+};
+
+/* Any thread. */
+static void spare_put(awscrt_exchange *exchange, crt_buf *body) {
+    awscrt_spare *spare = (awscrt_spare *)(void *)body->ptr;
+    if (body->cap < FIRST_ROOM) {
+        return;
+    }
+    awscrt_spare *head = __atomic_load_n(&exchange->returned, __ATOMIC_ACQUIRE);
+    if (head && head->depth >= SPARES_MAX) {
+        return; /* the batch frees it */
+    }
+    spare->cap = body->cap;
+    memset(body, 0, sizeof(*body));
+    do {
+        spare->next = head;
+        spare->depth = head ? head->depth + 1 : 1;
+    } while (!__atomic_compare_exchange_n(&exchange->returned, &head, spare, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+}
+
+/* The loop's thread: fills an empty landing from what came back. */
+static void spare_take(awscrt_exchange *exchange) {
+    if (exchange->landing.ptr) {
+        return;
+    }
+    if (!exchange->spares) {
+        exchange->spares = __atomic_exchange_n(&exchange->returned, NULL, __ATOMIC_ACQ_REL);
+    }
+    awscrt_spare *spare = exchange->spares;
+    if (spare) {
+        exchange->spares = spare->next;
+        exchange->landing.cap = spare->cap;
+        exchange->landing.ptr = (uint8_t *)spare;
+    }
+}
+
+static void spares_free(awscrt_spare *spare) {
+    while (spare) {
+        awscrt_spare *next = spare->next;
+        crt_free(spare);
+        spare = next;
+    }
+}
+
+/* ---- batches ---- */
 
 static void exchange_release(awscrt_exchange *exchange) {
     if (!crt_ref_dec(&exchange->refs)) {
         return;
     }
     crt_buf_free(&exchange->landing);
+    spares_free(exchange->spares);
+    spares_free(exchange->returned);
     awscrt_mailbox_release(exchange->sink.mailbox);
     crt_free(exchange);
 }
@@ -122,12 +176,46 @@ static void batch_free(awscrt_batch *batch) {
     }
 }
 
-/* Delivered on the loop's own thread, the memory serves for the next turn: it is warm. */
-static void give_back_body(awscrt_exchange *exchange, awscrt_batch *batch) {
-    if (!exchange->sink.mailbox && !exchange->landing.ptr && !batch->is_last) {
-        exchange->landing = batch->body;
-        crt_buf_clear(&exchange->landing);
-        memset(&batch->body, 0, sizeof(batch->body));
+/* ---- an asyncio loop that is busy: what is on its way to it is bounded ---- */
+
+enum {
+    TRANSIT_MAX = 1024 * 1024,
+    TRANSIT_LOW = TRANSIT_MAX / 2,
+};
+
+/* The loop's thread. The stream is still there: its end is known here first. */
+static void resume_reading(crt_task *task, int status) {
+    awscrt_exchange *exchange = CRT_CONTAINER(task, awscrt_exchange, resume);
+    if (!exchange->ended) {
+        crt_http_stream_resume(exchange->native);
+    }
+    exchange_release(exchange);
+}
+
+/* Who sets `held` back to 0 is the one to go on reading, or to have it done. */
+static bool leave_held(awscrt_exchange *exchange) {
+    return __atomic_load_n(&exchange->in_transit, __ATOMIC_SEQ_CST) <= TRANSIT_LOW &&
+           __atomic_exchange_n(&exchange->held, 0, __ATOMIC_SEQ_CST);
+}
+
+/* The loop's thread: true when reading must wait. */
+static bool must_hold(awscrt_exchange *exchange) {
+    if (!exchange->sink.mailbox || __atomic_load_n(&exchange->in_transit, __ATOMIC_RELAXED) < TRANSIT_MAX) {
+        return false;
+    }
+    __atomic_store_n(&exchange->held, 1, __ATOMIC_SEQ_CST);
+    return !leave_held(exchange); /* delivered meanwhile */
+}
+
+/* The asyncio loop's thread. */
+static void arrived(awscrt_exchange *exchange, size_t len) {
+    if (!exchange->sink.mailbox || len == 0) {
+        return;
+    }
+    __atomic_sub_fetch(&exchange->in_transit, len, __ATOMIC_SEQ_CST);
+    if (leave_held(exchange)) {
+        crt_ref_inc(&exchange->refs);
+        crt_loop_post(exchange->sink.loop, &exchange->resume);
     }
 }
 
@@ -137,9 +225,13 @@ static void deliver(awscrt_event *event) {
     awscrt_exchange *exchange = batch->exchange;
     PyObject *stream = exchange->stream;
     bool is_last = batch->is_last;
+    size_t len = crt_buf_len(&batch->body);
     exchange->take(stream, batch);
-    give_back_body(exchange, batch);
+    if (!is_last) {
+        spare_put(exchange, &batch->body);
+    }
     batch_free(batch);
+    arrived(exchange, len);
     if (is_last) {
         crt_http_stream_release(exchange->native);
         exchange->native = NULL;
@@ -156,18 +248,25 @@ static void discard(awscrt_event *event) {
 
 /* ---- the loop's side ---- */
 
-static void flush(crt_task *task, int status) {
-    awscrt_exchange *exchange = CRT_CONTAINER(task, awscrt_exchange, flush);
+static void send_open_batch(awscrt_exchange *exchange) {
     awscrt_batch *batch = exchange->open;
     exchange->open = NULL;
     if (crt_buf_len(&exchange->landing) > 0) {
         batch->body = exchange->landing;
         memset(&exchange->landing, 0, sizeof(exchange->landing));
-        if (batch->body.end == batch->body.cap && exchange->room < MOST_ROOM) {
-            exchange->room *= 2;
+        if (exchange->sink.mailbox) {
+            __atomic_add_fetch(&exchange->in_transit, crt_buf_len(&batch->body), __ATOMIC_SEQ_CST);
         }
     }
     awscrt_deliver(&exchange->sink, &batch->event);
+}
+
+static void flush(crt_task *task, int status) {
+    awscrt_exchange *exchange = CRT_CONTAINER(task, awscrt_exchange, flush);
+    exchange->flush_queued = false;
+    if (exchange->open) {
+        send_open_batch(exchange);
+    }
 }
 
 static void begin_batch(awscrt_exchange *exchange, awscrt_batch *batch) {
@@ -176,7 +275,10 @@ static void begin_batch(awscrt_exchange *exchange, awscrt_batch *batch) {
     batch->event.discard = discard;
     batch->exchange = exchange;
     exchange->open = batch;
-    crt_loop_defer(exchange->sink.loop, &exchange->flush);
+    if (!exchange->flush_queued) {
+        exchange->flush_queued = true;
+        crt_loop_defer(exchange->sink.loop, &exchange->flush);
+    }
 }
 
 /* The batch of this turn; NULL when there is no memory. */
@@ -212,11 +314,31 @@ static int on_head(void *user, int status, const crt_http_header *headers, size_
     return pack_head(&batch->head, headers, count);
 }
 
+/* Room for body bytes; a landing that is full goes off, or grows with the flow while it is small. */
+static int make_room(awscrt_exchange *exchange, uint64_t want) {
+    crt_buf *landing = &exchange->landing;
+    if (landing->ptr && landing->end == landing->cap) {
+        if (exchange->room < MOST_ROOM) {
+            exchange->room *= 2;
+        }
+        if (landing->end >= MOST_ROOM) {
+            send_open_batch(exchange);
+        }
+    }
+    spare_take(exchange);
+    if (landing->end < landing->cap) {
+        return 0;
+    }
+    return crt_buf_reserve(landing, want < exchange->room ? (size_t)want : exchange->room);
+}
+
 static void on_space(void *user, uint64_t want, crt_span *space) {
     awscrt_exchange *exchange = user;
     crt_buf *landing = &exchange->landing;
-    size_t room = want < exchange->room ? (size_t)want : exchange->room;
-    if (landing->cap == landing->end && crt_buf_reserve(landing, room)) {
+    if (must_hold(exchange)) {
+        return; /* no space: paused */
+    }
+    if (make_room(exchange, want)) {
         crt_http_stream_cancel(exchange->native, AWS_ERROR_OOM);
         return; /* no space: paused, until the cancellation takes effect */
     }
@@ -237,6 +359,7 @@ static int on_body(void *user, crt_bytes data) {
         landing->end += data.len;
         return 0;
     }
+    spare_take(exchange);
     return crt_buf_append(landing, data.ptr, data.len);
 }
 
@@ -246,6 +369,7 @@ static int ignore_body(void *user, crt_bytes data) {
 
 static void on_complete(void *user, const crt_fault *fault, int status) {
     awscrt_exchange *exchange = user;
+    exchange->ended = true;
     if (!exchange->open) {
         begin_batch(exchange, &exchange->last);
     }
@@ -275,6 +399,7 @@ awscrt_exchange *awscrt_exchange_new(const awscrt_exchange_options *options) {
     exchange->wants_head = options->wants_head;
     exchange->room = FIRST_ROOM;
     exchange->flush.run = flush;
+    exchange->resume.run = resume_reading;
     exchange->sink.loop = crt_http_conn_loop(options->conn);
     int code = crt_http_stream_new(options->conn, options->message, options->wants_body ? &with_body : &without_body,
                                    exchange, &exchange->native);

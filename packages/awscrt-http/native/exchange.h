@@ -1,6 +1,6 @@
 /*
  * One exchange between the runtime and a Python stream: what happens on the connection's loop is gathered into
- * batches, at most one per turn of the loop, which travel to Python as single events.
+ * batches, one per turn of the loop or per 256 KiB of body, which travel to Python as single events.
  */
 #ifndef AWSCRT_HTTP_EXCHANGE_H
 #define AWSCRT_HTTP_EXCHANGE_H
@@ -8,6 +8,8 @@
 #include "binding.h"
 
 typedef struct awscrt_exchange awscrt_exchange;
+
+typedef struct awscrt_spare awscrt_spare;
 
 /* What came in during one turn of the loop. */
 typedef struct awscrt_batch {
@@ -31,11 +33,18 @@ struct awscrt_exchange {
     bool activated;
     bool wants_head;
     bool head_is_bad; /* for Python once the last batch is delivered */
+    awscrt_spare *returned; /* atomic: memory of delivered bodies, on its way back to the loop */
+    size_t in_transit;      /* atomic: body bytes sent off and not yet delivered */
+    int held;               /* atomic: reading waits for in_transit to shrink */
     /* the loop's alone */
     bool first_used;
     size_t room;     /* how much body to read at once; grows with the flow */
     crt_buf landing; /* where body bytes are read to; becomes the body of the batch */
+    awscrt_spare *spares;
     awscrt_batch *open;
+    bool flush_queued;
+    bool ended;
+    crt_task resume;
     crt_task flush;
     crt_fault fault;
     awscrt_batch first; /* enough for a small response */
