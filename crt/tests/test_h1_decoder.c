@@ -149,7 +149,8 @@ static void status_lines(void **state) {
     static const char *const bad[] = {
         "HTTP/1.1 200\r\n\r\n",   "HTTP/1.2 200 OK\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/0.9 200 OK\r\n\r\n",
         "http/1.1 200 OK\r\n\r\n", "HTTP/1.1  200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n",
-        "HTTP/1.1 2x0 OK\r\n\r\n", "HTTP/1.1 +20 OK\r\n\r\n", "HTTP/1.1 200 O\x01K\r\n\r\n", "\r\nHTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 2x0 OK\r\n\r\n", "HTTP/1.1 +20 OK\r\n\r\n", "HTTP/1.1 200 O\x01K\r\n\r\n",
+        "\r\nHTTP/1.1 200 OK\r\n\r\n",
         "SSH-2.0-OpenSSH", "HTTX", " HTTP/1.1 200 OK\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -159,9 +160,12 @@ static void status_lines(void **state) {
 
 static void malformed_headers(void **state) {
     static const char *const bad[] = {
-        OK "A: 1\r\n folded\r\n\r\n", OK "A: 1\r\n\tfolded\r\n\r\n", OK " A: 1\r\n\r\n", OK "A 1\r\n\r\n", OK "A : 1\r\n\r\n",
-        OK ": 1\r\n\r\n", OK "A\r\n\r\n", OK "A: \x01\r\n\r\n", OK "A: x\ry\r\n\r\n", OK "A\x7f: x\r\n\r\n", OK "A: \x7f\r\n\r\n",
-        OK "A(: x\r\n\r\n", OK "\xc3\xa4: x\r\n\r\n", OK "A: 1\r\n\rB: 2\r\n\r\n", OK "A: 0123456789abcdef\x1f 0123456789\r\n\r\n",
+        OK "A: 1\r\n folded\r\n\r\n", OK "A: 1\r\n\tfolded\r\n\r\n", OK " A: 1\r\n\r\n", OK "A 1\r\n\r\n",
+        OK "A : 1\r\n\r\n",
+        OK ": 1\r\n\r\n", OK "A\r\n\r\n", OK "A: \x01\r\n\r\n", OK "A: x\ry\r\n\r\n", OK "A\x7f: x\r\n\r\n",
+        OK "A: \x7f\r\n\r\n",
+        OK "A(: x\r\n\r\n", OK "\xc3\xa4: x\r\n\r\n", OK "A: 1\r\n\rB: 2\r\n\r\n",
+        OK "A: 0123456789abcdef\x1f 0123456789\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         expect_error(bad[i]);
@@ -187,7 +191,8 @@ static void conflicting_framing_is_refused(void **state) {
         "Content-Length: 5\r\nContent-Length: 5", "Content-Length: 5\r\ncontent-length: 6", "Content-Length: 5, 5",
         "Content-Length: +5", "Content-Length: -5", "Content-Length: 0x5", "Content-Length: 5 5", "Content-Length:",
         "Content-Length: 18446744073709551616", "Content-Length: 5\r\nTransfer-Encoding: chunked",
-        "Transfer-Encoding: chunked\r\nContent-Length: 0", "Transfer-Encoding: gzip", "Transfer-Encoding: chunked, gzip",
+        "Transfer-Encoding: chunked\r\nContent-Length: 0", "Transfer-Encoding: gzip",
+        "Transfer-Encoding: chunked, gzip",
         "Transfer-Encoding: chunked, chunked", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: identity, chunked", "Transfer-Encoding: xchunked", "Transfer-Encoding:",
         "Transfer-Encoding: ,chunked", "Transfer-Encoding: chunked;q=1", "Transfer-Encoding: \"chunked\"",
@@ -207,16 +212,20 @@ static void chunked_bodies(void **state) {
     expect(OK "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", expected);
     expect(OK "Transfer-Encoding: chunked\r\n\r\n00005\r\nhello\r\n6;ext=\"v\"\r\n world\r\n0 ; x\r\n\r\n", expected);
     expect(OK "Transfer-Encoding: chunked\r\n\r\n5  \r\nhello\r\n6\r\n world\r\n0\r\nT: 1\r\nU:2\r\n\r\n", expected);
-    expect(OK "Transfer-Encoding: CHUNKED\r\n\r\nB\r\nhello world\r\n0\r\n\r\n", "<200 Transfer-Encoding=CHUNKED>[hello world].");
-    expect(OK "Transfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", "<200 Transfer-Encoding=gzip, chunked>[x].");
+    expect(OK "Transfer-Encoding: CHUNKED\r\n\r\nB\r\nhello world\r\n0\r\n\r\n",
+           "<200 Transfer-Encoding=CHUNKED>[hello world].");
+    expect(OK "Transfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+           "<200 Transfer-Encoding=gzip, chunked>[x].");
     expect(OK "Transfer-Encoding: x-gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
            "<200 Transfer-Encoding=x-gzip Transfer-Encoding=chunked>.");
 }
 
 static void malformed_chunks(void **state) {
     static const char *const bad[] = {
-        "x\r\n", "\r\n", "-1\r\n", " 5\r\nhello\r\n", "5\r\nhelloX\r\n", "5\r\nhello\n", "5\rhello\r\n", "5 5\r\nhello\r\n", "0x5\r\n",
-        "10000000000000000\r\n", "5;\x01\r\nhello\r\n", "0\r\nbad trailer\r\n\r\n", "0\r\n folded: x\r\n\r\n", "0\r\nA: 1\n",
+        "x\r\n", "\r\n", "-1\r\n", " 5\r\nhello\r\n", "5\r\nhelloX\r\n", "5\r\nhello\n", "5\rhello\r\n",
+        "5 5\r\nhello\r\n", "0x5\r\n",
+        "10000000000000000\r\n", "5;\x01\r\nhello\r\n", "0\r\nbad trailer\r\n\r\n", "0\r\n folded: x\r\n\r\n",
+        "0\r\nA: 1\n",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char in[300];
@@ -287,7 +296,8 @@ static void heads_are_limited(void **state) {
     assert_null(strstr(t.text, "ERROR"));
     run(&t, in, len, CRT_H1_REQUEST_OTHER, 0, false, false);
     assert_string_equal(t.text, "ERROR");
-    memcpy(in, OK "Transfer-Encoding: chunked\r\n\r\n0\r\nA: ", strlen(OK "Transfer-Encoding: chunked\r\n\r\n0\r\nA: "));
+    memcpy(in, OK "Transfer-Encoding: chunked\r\n\r\n0\r\nA: ",
+           strlen(OK "Transfer-Encoding: chunked\r\n\r\n0\r\nA: "));
     run(&t, in, len, CRT_H1_REQUEST_OTHER, 0, false, false);
     assert_non_null(strstr(t.text, "ERROR"));
     memcpy(in, OK "Transfer-Encoding: chunked\r\n\r\n5;a=", strlen(OK "Transfer-Encoding: chunked\r\n\r\n5;a="));

@@ -252,7 +252,8 @@ static void missing_file_bytes_fail_the_stream(void **state) {
 /* ---- responses that come before the request is through ---- */
 
 static void complete_response_waits_for_its_request(void **state) {
-    const step steps[] = {READ("\r\n\r\n"), SEND(OK "Content-Length: 5\r\n\r\nearly"), READ("hello"), READ("/next HTTP/1.1\r\n\r\n"),
+    const step steps[] = {READ("\r\n\r\n"), SEND(OK "Content-Length: 5\r\n\r\nearly"), READ("hello"),
+                          READ("/next HTTP/1.1\r\n\r\n"),
                           SEND(OK "Content-Length: 4\r\n\r\nnext"), READ_EOF, END};
     peer p;
     client c;
@@ -279,7 +280,8 @@ static void complete_response_waits_for_its_request(void **state) {
 }
 
 static void response_that_closes_abandons_the_rest_of_the_request(void **state) {
-    const step steps[] = {READ("\r\n\r\n"), SEND("HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"), READ_EOF,
+    const step steps[] = {READ("\r\n\r\n"),
+                          SEND("HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"), READ_EOF,
                           END};
     peer p;
     client c;

@@ -47,7 +47,8 @@ static void head_comes_before_the_body(void **state) {
 static void a_response_may_come_byte_by_byte(void **state) {
     const step steps[] = {READ("\r\n\r\n"),
                           SEND_BYTEWISE("HTTP/1.1 100 Continue\r\n\r\n" OK
-                                        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\nT: 1\r\n\r\n"),
+                                        "Transfer-Encoding: chunked\r\n\r\n"
+                                        "5\r\nhello\r\n6\r\n world\r\n0\r\nT: 1\r\n\r\n"),
                           READ("\r\n\r\n"), SEND_BYTEWISE(OK "Content-Length: 2\r\n\r\nhi"), READ_EOF, END};
     peer p;
     client c;
@@ -66,7 +67,8 @@ static void a_response_may_come_byte_by_byte(void **state) {
 
 static void pipelined_requests_go_out_together_and_match_in_order(void **state) {
     const step steps[] = {READ("GET /2 HTTP/1.1\r\n\r\n"),
-                          SEND(OK "Content-Length: 1\r\n\r\n0" OK "Transfer-Encoding: chunked\r\n\r\n1\r\n1\r\n0\r\n\r\n" OK
+                          SEND(OK "Content-Length: 1\r\n\r\n0" OK
+                                  "Transfer-Encoding: chunked\r\n\r\n1\r\n1\r\n0\r\n\r\n" OK
                                   "Content-Length: 1\r\n\r\n2"),
                           READ_EOF, END};
     peer p;
@@ -93,8 +95,8 @@ static void pipelined_requests_go_out_together_and_match_in_order(void **state) 
 /* ---- persistence ---- */
 
 static void response_with_connection_close_ends_the_connection_cleanly(void **state) {
-    const step steps[] = {READ("/b HTTP/1.1\r\n\r\n"), SEND(OK "Connection: Close\r\nContent-Length: 2\r\n\r\nhi"), READ_EOF,
-                          END};
+    const step steps[] = {READ("/b HTTP/1.1\r\n\r\n"), SEND(OK "Connection: Close\r\nContent-Length: 2\r\n\r\nhi"),
+                          READ_EOF, END};
     peer p;
     client c;
     recorder a, b, later;
@@ -132,7 +134,8 @@ static void request_with_connection_close_is_the_last(void **state) {
         uv_sleep(1);
     }
     crt_http_message *m = make_message("GET", "/", NULL, NULL);
-    assert_int_equal(crt_http_stream_new(c.conn, m, &recorder_handler, NULL, &refused), AWS_ERROR_HTTP_CONNECTION_CLOSED);
+    assert_int_equal(crt_http_stream_new(c.conn, m, &recorder_handler, NULL, &refused),
+                     AWS_ERROR_HTTP_CONNECTION_CLOSED);
     crt_http_message_release(m);
     peer_go(&p);
     expect_success(&r, 200, "hi");
@@ -167,7 +170,8 @@ static void http_1_0_is_kept_when_the_length_is_known(void **state) {
 
 static void responses_without_body_by_request(void **state) {
     const step steps[] = {READ("\r\n\r\n"), SEND(OK "Content-Length: 5\r\n\r\n"), READ("\r\n\r\n"),
-                          SEND("HTTP/1.1 304 NM\r\nContent-Length: 5\r\n\r\n"), READ("\r\n\r\n"), SEND(OK "\r\n"), READ_EOF, END};
+                          SEND("HTTP/1.1 304 NM\r\nContent-Length: 5\r\n\r\n"), READ("\r\n\r\n"), SEND(OK "\r\n"),
+                          READ_EOF, END};
     const int statuses[] = {200, 304, 200};
     const char *const methods[] = {"HEAD", "GET", "GET"};
     peer p;
@@ -217,7 +221,8 @@ static void early_end_and_malformed_responses_fail_stream_and_connection(void **
 }
 
 static void unexpected_bytes_shut_the_connection(void **state) {
-    const step steps[] = {READ("\r\n\r\n"), SEND(OK "Content-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\n\r\n"), READ_EOF, END};
+    const step steps[] = {READ("\r\n\r\n"), SEND(OK "Content-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\n\r\n"), READ_EOF,
+                          END};
     const step unsolicited[] = {SEND("HTTP/1.1 408 Timeout\r\n\r\n"), READ_EOF, END};
     peer p;
     client c;
@@ -253,7 +258,8 @@ static void idle_peer_close_is_reported(void **state) {
 }
 
 static void switched_protocols_leave_the_stream_open(void **state) {
-    const step steps[] = {READ("\r\n\r\n"), SEND("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), WAIT, SEND("?"),
+    const step steps[] = {READ("\r\n\r\n"), SEND("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), WAIT,
+                          SEND("?"),
                           READ_EOF, END};
     peer p;
     client c;
@@ -438,7 +444,8 @@ static void start_follow_up(recorder *r) {
     crt_http_message *m = crt_http_message_new(NULL);
     crt_http_message_set_method(m, crt_bytes_str("GET"));
     crt_http_message_set_path(m, crt_bytes_str("/next"));
-    if (crt_http_stream_new(crt_http_stream_conn(r->stream), m, &recorder_handler, &follow_up, &follow_up.stream) == 0) {
+    if (crt_http_stream_new(crt_http_stream_conn(r->stream), m, &recorder_handler, &follow_up,
+                            &follow_up.stream) == 0) {
         crt_http_stream_activate(follow_up.stream);
     }
     crt_http_message_release(m);

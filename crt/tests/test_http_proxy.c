@@ -193,7 +193,8 @@ static void tunnels_carry_requests_untouched(void **state) {
 
 /* Bytes of the origin right behind the proxy's answer belong to the origin. */
 static void nothing_behind_the_answer_is_lost(void **state) {
-    const step steps[] = {READ("\r\n\r\n"), SEND(OK "\r\nHTTP/1.1 200 Early\r\nContent-Length: 2\r\n\r\nhi"), READ_EOF, END};
+    const step steps[] = {READ("\r\n\r\n"), SEND(OK "\r\nHTTP/1.1 200 Early\r\nContent-Length: 2\r\n\r\nhi"), READ_EOF,
+                          END};
     tunnelled t;
     tunnel_connect(&t, steps, "::1", NULL);
     assert_int_equal(t.c.connect_fault.code, 0);

@@ -284,8 +284,8 @@ static void only_close_notify_ends_a_body_without_length(void **state) {
     }
 }
 
-static int choose_h2(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned in_len,
-                     void *arg) {
+static int choose_h2(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
+                     unsigned in_len, void *arg) {
     *out = (const unsigned char *)"h2";
     *out_len = 2;
     return SSL_TLSEXT_ERR_OK;

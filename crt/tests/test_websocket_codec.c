@@ -173,7 +173,8 @@ static void violations_are_refused(void **state) {
 }
 
 static void close_codes_are_checked(void **state) {
-    static const int legal[] = {1000, 1003, 1007, 1014, 3000, 4999}, illegal[] = {0, 999, 1004, 1006, 1015, 2999, 5000, 65535};
+    static const int legal[] = {1000, 1003, 1007, 1014, 3000, 4999};
+    static const int illegal[] = {0, 999, 1004, 1006, 1015, 2999, 5000, 65535};
     for (size_t i = 0; i < sizeof(legal) / sizeof(legal[0]); i++) {
         char expected[30];
         uint8_t in[4] = {0x88, 2, (uint8_t)(legal[i] >> 8), (uint8_t)legal[i]};
@@ -202,10 +203,13 @@ static bool text_is_accepted(const char *bytes, size_t len, size_t split) {
 }
 
 static void text_has_to_be_utf8_across_fragments(void **state) {
-    static const char *const good[] = {"", "plain ascii, rather long", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xef\xbf\xbf",
+    static const char *const good[] = {"", "plain ascii, rather long", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80",
+                                       "\xef\xbf\xbf",
                                        "\xf4\x8f\xbf\xbf", "\xed\x9f\xbf", "\xee\x80\x80", "abcdefgh\xc3\xa4ijk"};
-    static const char *const bad[] = {"\x80", "\xc3", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xed\xbf\xbf",
-                                      "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xf8\x88\x80\x80\x80",
+    static const char *const bad[] = {"\x80", "\xc3", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80", "\xed\xbf\xbf",
+                                      "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+                                      "\xf8\x88\x80\x80\x80",
                                       "\xff", "\xc3\x61", "\xe2\x82", "\xf0\x9f\x98", "abcdefgh\xc3", "a\xe2\x28\xa1"};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         for (size_t split = 0; split <= strlen(good[i]); split++) {

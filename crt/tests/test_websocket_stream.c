@@ -206,7 +206,8 @@ static void side_end(side *s) {
 
 static void the_handshake_carries_the_given_headers(void **state) {
     const step steps[] = {READ_EOF, END};
-    const crt_transport_header headers[] = {{"Sec-WebSocket-Protocol", "mqtt"}, {"Authorization", "x"}, {"upgrade", "no"}};
+    const crt_transport_header headers[] = {{"Sec-WebSocket-Protocol", "mqtt"}, {"Authorization", "x"},
+                                            {"upgrade", "no"}};
     side s = {.p = {.steps = steps}};
     peer_start_serving(&s.p, serve_ws_steps);
     extra_header = "Sec-WebSocket-Protocol: mqtt\r\n";
