@@ -19,6 +19,9 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "exclude-members": "NativeResource"}
+# The asyncio modules offer classes of the same names as the callback ones: hints such as "Client" are ambiguous.
+suppress_warnings = ["ref.python"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_static_path = ["_static"]

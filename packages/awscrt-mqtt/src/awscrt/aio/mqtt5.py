@@ -1,4 +1,4 @@
-"""MQTT 5 for asyncio, on the client of :mod:`awscrt.mqtt5`.
+"""MQTT 5 for asyncio, on the client of :mod:`awscrt.mqtt5`::
 
     options = mqtt5.ClientOptions(host_name="broker.example", port=8883, tls_ctx=context)
     async with Client(options) as client:
@@ -259,15 +259,17 @@ class Client:
         suback: mqtt5.SubackPacket = await self._submit(_mqtt.subscribe, stream._packet)
         for topic_filter, code in zip(stream.topic_filters, suback.reason_codes):
             if code is None or code >= mqtt5.SubackReasonCode.UNSPECIFIED_ERROR:
+                reason = "unknown code" if code is None else code.name
                 raise AwsCrtError(
                     _SUBSCRIBE_FAILURE,
                     "AWS_ERROR_MQTT_CONNECTION_SUBSCRIBE_FAILURE",
-                    f"the server refused the subscription to {topic_filter!r}: {'unknown code' if code is None else code.name}",
+                    f"the server refused the subscription to {topic_filter!r}: {reason}",
                 )
 
     async def unsubscribe(self, *topic_filters: str) -> mqtt5.UnsubackPacket:
         """Unsubscribe from filters, e.g. of an earlier session; streams do so when they are closed."""
-        return await self._submit(_mqtt.unsubscribe, mqtt5.UnsubscribePacket(list(topic_filters)))  # type: ignore[no-any-return]
+        packet = mqtt5.UnsubscribePacket(list(topic_filters))
+        return await self._submit(_mqtt.unsubscribe, packet)  # type: ignore[no-any-return]
 
     def get_stats(self) -> mqtt5.OperationStatisticsData:
         """Count what is not done."""
