@@ -29,7 +29,7 @@ BUILD_FILES := packages/awscrt-core/src/awscrt/build.py packages/awscrt-core/src
 .PHONY: help
 help:
 	@echo "make demo      a guided tour: S3, HTTPS and MQTT over the loopback interface, under two minutes"
-	@echo "make test      lint, C tests under sanitizers, wheels, the whole suite on several interpreters"
+	@echo "make test      lint, docs, C tests under sanitizers, wheels, the whole suite on several interpreters"
 	@echo "make dev       build the extensions in place and the environment .venv"
 	@echo "make wheels    sdists and wheels of all distributions into dist/"
 	@echo "make bench     side-by-side benchmarks (benchmarks/)"
@@ -140,7 +140,7 @@ test-interpreters: $(STAMPS)/wheels
 .PHONY: test
 test: dev
 	@rm -f $(SUMMARY)
-	@for step in lint test-c wheels test-packaging test-python test-interpreters; do \
+	@for step in lint docs test-c wheels test-packaging test-python test-interpreters; do \
 		echo "== $$step" && begun=$$(date +%s) && \
 		$(MAKE) --no-print-directory $$step </dev/null || { echo "$$step: FAILED" >>$(SUMMARY); cat $(SUMMARY); exit 1; }; \
 		echo "$$step: ok, $$(( $$(date +%s) - begun )) s" >>$(SUMMARY); \
