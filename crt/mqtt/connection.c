@@ -148,8 +148,8 @@ static void begin_attempt(crt_mqtt_client *c) {
     }
 }
 
-void crt_mqtt_connection_handshake(crt_mqtt_client *c, int status, const char *path, const crt_transport_header *headers,
-                                   size_t count) {
+void crt_mqtt_connection_handshake(crt_mqtt_client *c, int status, const char *path,
+                                   const crt_transport_header *headers, size_t count) {
     if (status == 0) {
         open_transport(c, path, headers, count);
         return;
@@ -287,7 +287,8 @@ void crt_mqtt_connection_end(crt_mqtt_client *c, const crt_fault *fault, int rea
 void crt_mqtt_stream_closed(crt_mqtt_client *c, const crt_fault *fault) {
     if (c->ending.code == 0) {
         int code = fault->code ? fault->code : AWS_IO_SOCKET_CLOSED;
-        crt_mqtt_connection_fault(c, &c->ending, code, fault->detail[0] ? fault->detail : "the server closed the connection");
+        const char *why = fault->detail[0] ? fault->detail : "the server closed the connection";
+        crt_mqtt_connection_fault(c, &c->ending, code, why);
     }
     crt_stream_release(c->stream);
     c->stream = NULL;

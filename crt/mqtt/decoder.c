@@ -100,7 +100,8 @@ int crt_mqtt_decoder_next(crt_mqtt_decoder *d, crt_mqtt_packet *out, bool *have,
     }
     size_t size = (size_t)header + remaining;
     if (size > d->packet_max) {
-        return refuse(d, AWS_ERROR_MQTT5_DECODE_PROTOCOL_ERROR, fault, "packet above our Maximum Packet Size (M5 3.1.2.11.4)");
+        return refuse(d, AWS_ERROR_MQTT5_DECODE_PROTOCOL_ERROR, fault,
+                      "packet above our Maximum Packet Size (M5 3.1.2.11.4)");
     }
     if (in.len < size) {
         return 0;

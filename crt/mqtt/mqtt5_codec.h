@@ -6,7 +6,17 @@
 
 #include "crt/mqtt.h"
 
-enum crt_mqtt5_kind { KIND_NONE = 0, KIND_U8, KIND_BOOL, KIND_U16, KIND_U32, KIND_VARINT, KIND_TEXT, KIND_BINARY, KIND_PAIR };
+enum crt_mqtt5_value_kind {
+    KIND_NONE = 0,
+    KIND_U8,
+    KIND_BOOL,
+    KIND_U16,
+    KIND_U32,
+    KIND_VARINT,
+    KIND_TEXT,
+    KIND_BINARY,
+    KIND_PAIR,
+};
 
 static const uint8_t crt_mqtt5_kind[CRT_MQTT_PROPERTY_END] = {
     [CRT_MQTT_PAYLOAD_FORMAT] = KIND_U8,

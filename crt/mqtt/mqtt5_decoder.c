@@ -155,8 +155,8 @@ static int read_properties(crt_mqtt_decoder *d, reader *body, crt_mqtt_present a
         int status = 0;
         uint32_t id = read_uint(&r, 1);
         if (id >= CRT_MQTT_PROPERTY_END || !crt_mqtt_has(allowed, (int)id)) {
-            return crt_fail(fault, AWS_ERROR_MQTT5_DECODE_PROTOCOL_ERROR, "%s: property %u does not belong here", packet,
-                            (unsigned)id);
+            return crt_fail(fault, AWS_ERROR_MQTT5_DECODE_PROTOCOL_ERROR, "%s: property %u does not belong here",
+                            packet, (unsigned)id);
         }
         if (id == CRT_MQTT_USER_PROPERTY) {
             status = read_user_property(d, &r, v);
@@ -352,8 +352,8 @@ static int decode_body(crt_mqtt_decoder *d, uint8_t first, reader *r, crt_mqtt_p
     case CRT_MQTT_DISCONNECT:
         return decode_disconnect(d, r, &out->as.disconnect, fault);
     default:
-        return crt_fail(fault, AWS_ERROR_MQTT5_DECODE_PROTOCOL_ERROR, "packet type %d is not one a server may send here",
-                        out->type);
+        return crt_fail(fault, AWS_ERROR_MQTT5_DECODE_PROTOCOL_ERROR,
+                        "packet type %d is not one a server may send here", out->type);
     }
 }
 
@@ -366,8 +366,8 @@ int crt_mqtt5_decode(crt_mqtt_decoder *decoder, uint8_t first, crt_bytes body, c
     }
     int status = decode_body(decoder, first, &r, out, fault);
     if (status == 0 && r.left) {
-        return crt_fail(fault, AWS_ERROR_MQTT5_DECODE_PROTOCOL_ERROR, "packet type %d with %zu bytes too many", out->type,
-                        r.left);
+        return crt_fail(fault, AWS_ERROR_MQTT5_DECODE_PROTOCOL_ERROR, "packet type %d with %zu bytes too many",
+                        out->type, r.left);
     }
     return status;
 }

@@ -376,7 +376,9 @@ static size_t codes_expected(const crt_mqtt_op *op) {
 }
 
 static int acknowledged_type(int ack_type) {
-    return ack_type == CRT_MQTT_PUBACK ? CRT_MQTT_PUBLISH : ack_type == CRT_MQTT_SUBACK ? CRT_MQTT_SUBSCRIBE : CRT_MQTT_UNSUBSCRIBE;
+    return ack_type == CRT_MQTT_PUBACK   ? CRT_MQTT_PUBLISH
+           : ack_type == CRT_MQTT_SUBACK ? CRT_MQTT_SUBSCRIBE
+                                         : CRT_MQTT_UNSUBSCRIBE;
 }
 
 static void late_ack(crt_mqtt_client *c, int ack_type, uint16_t id, const void *what) {
@@ -410,7 +412,7 @@ void crt_mqtt_session_ack(crt_mqtt_client *c, const crt_mqtt_packet *packet) {
     if (ack->reason_codes.len != codes_expected(op)) {
         crt_fault fault;
         crt_mqtt_connection_fault(c, &fault, AWS_ERROR_MQTT5_DECODE_PROTOCOL_ERROR,
-                                  "an acknowledgement with another number of reason codes than its request had entries");
+                                  "an acknowledgement whose number of reason codes is not that of its request");
         complete(c, op, &fault, NULL);
         crt_mqtt_connection_end(c, &fault, -1);
         return;

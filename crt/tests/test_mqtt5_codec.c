@@ -119,8 +119,10 @@ static void publish_variants(void **state) {
 }
 
 static void subscribe_and_unsubscribe(void **state) {
-    crt_mqtt_subscription subs[] = {{.topic_filter = B("a"), .qos = 1},
-                                    {.topic_filter = B("b"), .no_local = true, .retain_as_published = true, .retain_handling = 2}};
+    crt_mqtt_subscription subs[] = {
+        {.topic_filter = B("a"), .qos = 1},
+        {.topic_filter = B("b"), .no_local = true, .retain_as_published = true, .retain_handling = 2},
+    };
     crt_mqtt_packet p = {.type = CRT_MQTT_SUBSCRIBE};
     p.as.subscribe = (crt_mqtt_subscribe){.packet_id = 2, .subscriptions = subs, .count = 2};
     p.as.subscribe.present = crt_mqtt_bit(CRT_MQTT_SUBSCRIPTION_ID);
@@ -416,8 +418,10 @@ static void announced_length_reserves_nothing(void **state) {
 static void text_rules(void **state) {
     assert_true(crt_mqtt_text_valid(B("plain")));
     assert_true(crt_mqtt_text_valid(B("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80")));
-    static const char *const bad[] = {"\n", "\x7f", "\xc2\x85", "\xef\xb7\x90", "\xef\xbf\xbe", "\xf0\x9f\xbf\xbf",
-                                      "\xc0\x80", "\xed\xa0\x80", "\xe2\x82", "\x80", "\xf4\x90\x80\x80", "\xe0\x80\x80"};
+    static const char *const bad[] = {
+        "\n",       "\x7f",         "\xc2\x85", "\xef\xb7\x90", "\xef\xbf\xbe",     "\xf0\x9f\xbf\xbf",
+        "\xc0\x80", "\xed\xa0\x80", "\xe2\x82", "\x80",         "\xf4\x90\x80\x80", "\xe0\x80\x80",
+    };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_false(crt_mqtt_text_valid(crt_bytes_str(bad[i])));
     }

@@ -606,7 +606,8 @@ static void lose_three_operations(fixture *f) {
     publish(f, "a", "a", 1);
     subscribe(f, "s");
     publish(f, "b", "b", 1);
-    broker_reads(f, B("\x32\x06\x00\x01" "a\x00\x01\x00\x82\x07\x00\x02\x00\x00\x01s\x01\x32\x06\x00\x01" "b\x00\x03\x00"));
+    broker_reads(f, B("\x32\x06\x00\x01" "a\x00\x01\x00\x82\x07\x00\x02\x00\x00\x01s\x01"
+                      "\x32\x06\x00\x01" "b\x00\x03\x00"));
     broker_hangs_up(f);
     expect(f, "disconnected AWS_IO_SOCKET_CLOSED disconnect=-1");
 }
@@ -620,7 +621,8 @@ static void resumed_session_resends_publishes_first(void **state) {
     broker_reads(f, B(CONNECT_RESUME));
     broker_sends(f, B(CONNACK_RESUMED));
     expect(f, "connected rejoined=1 client_id=c");
-    broker_reads(f, B("\x3a\x06\x00\x01" "a\x00\x01\x00\x3a\x06\x00\x01" "b\x00\x03\x00\x82\x07\x00\x04\x00\x00\x01s\x01"));
+    broker_reads(f, B("\x3a\x06\x00\x01" "a\x00\x01\x00\x3a\x06\x00\x01" "b\x00\x03\x00"
+                      "\x82\x07\x00\x04\x00\x00\x01s\x01"));
     broker_sends(f, B("\x40\x02\x00\x01\x40\x02\x00\x03\x90\x04\x00\x04\x00\x01"));
     expect(f, "a ok 0");
     expect(f, "b ok 0");
@@ -635,7 +637,8 @@ static void lost_session_resends_in_order(void **state) {
     broker_reads(f, B(CONNECT));
     broker_sends(f, B(CONNACK));
     expect(f, "connected rejoined=0 client_id=c");
-    broker_reads(f, B("\x3a\x06\x00\x01" "a\x00\x01\x00\x82\x07\x00\x04\x00\x00\x01s\x01\x3a\x06\x00\x01" "b\x00\x03\x00"));
+    broker_reads(f, B("\x3a\x06\x00\x01" "a\x00\x01\x00\x82\x07\x00\x04\x00\x00\x01s\x01"
+                      "\x3a\x06\x00\x01" "b\x00\x03\x00"));
 }
 
 static void fail_all_keeps_publishes_until_the_session_is_lost(void **state) {

@@ -1,10 +1,10 @@
 """A broker that the test itself plays, packet by packet, on the test's own thread; and a record of a client's events.
 
-    broker = Broker()
-    client = mqtt5.Client(events.options(broker.port))
-    client.start()
-    session = broker.accept()
-    session.accept_connect()
+broker = Broker()
+client = mqtt5.Client(events.options(broker.port))
+client.start()
+session = broker.accept()
+session.accept_connect()
 """
 
 from __future__ import annotations

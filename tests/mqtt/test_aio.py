@@ -7,7 +7,7 @@ import threading
 import uuid
 
 import pytest
-from broker import PUBACK, SUBSCRIBE, UNSUBSCRIBE, UNSUBACK, connack, publish, suback
+from broker import PUBACK, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE, connack, publish, suback
 
 from awscrt import mqtt5
 from awscrt.aio.mqtt5 import Client, _levels, _matches
@@ -54,9 +54,20 @@ def run(coroutine):
 @pytest.mark.parametrize(
     "topic_filter, topic, expected",
     [
-        ("a/b", "a/b", True), ("a/b", "a", False), ("a", "a/b", False), ("a/+", "a/b", True), ("a/+", "a", False),
-        ("a/+", "a/", True), ("+/+", "/b", True), ("a/#", "a", True), ("a/#", "a/b/c", True), ("#", "a/b", True),
-        ("#", "$SYS/x", False), ("+/x", "$SYS/x", False), ("$SYS/#", "$SYS/x", True), ("$share/g/a/+", "a/b", True),
+        ("a/b", "a/b", True),
+        ("a/b", "a", False),
+        ("a", "a/b", False),
+        ("a/+", "a/b", True),
+        ("a/+", "a", False),
+        ("a/+", "a/", True),
+        ("+/+", "/b", True),
+        ("a/#", "a", True),
+        ("a/#", "a/b/c", True),
+        ("#", "a/b", True),
+        ("#", "$SYS/x", False),
+        ("+/x", "$SYS/x", False),
+        ("$SYS/#", "$SYS/x", True),
+        ("$share/g/a/+", "a/b", True),
     ],
 )
 def test_topic_filters(topic_filter, topic, expected):
@@ -124,7 +135,9 @@ def test_messages_are_acknowledged_when_they_are_taken(broker, name):
         session.send(suback(1, [1]) + publish(name, b"1", qos=1, packet_id=1) + publish(name, b"2", qos=1, packet_id=2))
         assert session.expect(PUBACK).body == b"\0\x01"
         acknowledged.set()
-        assert session.expect(PUBACK).body == b"\0\x02" and closing.is_set()  # closing the stream lets go of the second message
+        assert (
+            session.expect(PUBACK).body == b"\0\x02" and closing.is_set()
+        )  # closing the stream lets go of the second message
         session.expect(UNSUBSCRIBE)
         session.send(suback(2, [0], type=UNSUBACK))
 
@@ -147,7 +160,11 @@ def test_qos0_beyond_the_buffer_is_dropped_and_counted(broker, name):
         session = broker.accept()
         session.accept_connect()
         session.expect(SUBSCRIBE)
-        session.send(suback(1, [0]) + b"".join(publish(name, str(n).encode()) for n in range(10)) + publish("end", qos=1, packet_id=1))
+        session.send(
+            suback(1, [0])
+            + b"".join(publish(name, str(n).encode()) for n in range(10))
+            + publish("end", qos=1, packet_id=1)
+        )
         session.expect(PUBACK)
 
     finish = played(broker, script)
@@ -240,6 +257,7 @@ def test_cancelled_publish_does_not_disturb_the_client(broker):
             await client.publish(PublishPacket(topic="t"))
 
     run(main())
+    finish()
 
 
 def test_use_outside_of_the_context():

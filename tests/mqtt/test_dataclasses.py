@@ -13,7 +13,8 @@ import pytest
 
 from awscrt import mqtt5
 
-CLASSES = [value for name, value in sorted(vars(mqtt5).items()) if inspect.isclass(value) and dataclasses.is_dataclass(value)]
+EVERYTHING = [value for _, value in sorted(vars(mqtt5).items())]
+CLASSES = [value for value in EVERYTHING if inspect.isclass(value) and dataclasses.is_dataclass(value)]
 
 
 def test_there_are_as_many_as_the_module_documents():
@@ -60,6 +61,7 @@ def test_many_threads_may_use_a_class_for_the_first_time():
 
 
 def test_import_stays_light():
-    program = "import sys, awscrt.mqtt5; sys.exit(str({'inspect', 'dataclasses', 'asyncio', 'awscrt.http'} & set(sys.modules)))"
+    heavy = {"inspect", "dataclasses", "typing", "asyncio", "awscrt.http"}
+    program = f"import sys, awscrt.mqtt5; sys.exit(str({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert result.stderr.strip() == "set()"

@@ -18,7 +18,8 @@ def start(broker: Broker, events: Events, **options):
 
 
 def test_connack_and_negotiated_settings(broker, events):
-    properties = b"\x11\0\0\0\x09\x21\0\x05\x24\0\x25\0\x27\0\0\x10\0\x12\0\x02id\x22\0\x07\x1f\0\x02ok\x26\0\x01k\0\x01v\x13\0\x1e"
+    numbers = b"\x11\0\0\0\x09\x21\0\x05\x24\0\x25\0\x27\0\0\x10\0\x22\0\x07\x13\0\x1e"
+    properties = numbers + b"\x12\0\x02id\x1f\0\x02ok\x26\0\x01k\0\x01v"
     client, session = start(broker, events)
     session.accept_connect(connack(properties=properties))
     data = events.expect("success")
@@ -30,10 +31,18 @@ def test_connack_and_negotiated_settings(broker, events):
     assert received.server_keep_alive == received.server_keep_alive_sec == 30
     assert received.response_information is None and received.wildcard_subscriptions_available is None
     assert data.negotiated_settings == mqtt5.NegotiatedSettings(
-        maximum_qos=mqtt5.QoS.AT_MOST_ONCE, session_expiry_interval_sec=9, receive_maximum_from_server=5,
-        maximum_packet_size_to_server=4096, topic_alias_maximum_to_server=7, topic_alias_maximum_to_client=0,
-        server_keep_alive_sec=30, retain_available=False, wildcard_subscriptions_available=True,
-        subscription_identifiers_available=True, shared_subscriptions_available=True, rejoined_session=False,
+        maximum_qos=mqtt5.QoS.AT_MOST_ONCE,
+        session_expiry_interval_sec=9,
+        receive_maximum_from_server=5,
+        maximum_packet_size_to_server=4096,
+        topic_alias_maximum_to_server=7,
+        topic_alias_maximum_to_client=0,
+        server_keep_alive_sec=30,
+        retain_available=False,
+        wildcard_subscriptions_available=True,
+        subscription_identifiers_available=True,
+        shared_subscriptions_available=True,
+        rejoined_session=False,
         client_id="id",
     )
     client.stop()
@@ -52,16 +61,33 @@ def test_negotiated_defaults(broker, events):
 def test_connect_packet_on_the_wire(broker, events):
     will = mqtt5.PublishPacket(topic="w", payload="bye", qos=mqtt5.QoS.EXACTLY_ONCE, retain=True, content_type="t")
     options = mqtt5.ConnectPacket(
-        keep_alive_interval_sec=0, client_id="id", username="u", password=b"\xff", session_expiry_interval_sec=0,
-        request_response_information=True, request_problem_information=False, receive_maximum=2,
-        maximum_packet_size=3000, will_delay_interval_sec=5, will=will, user_properties=[mqtt5.UserProperty("k", "v")],
+        keep_alive_interval_sec=0,
+        client_id="id",
+        username="u",
+        password=b"\xff",
+        session_expiry_interval_sec=0,
+        request_response_information=True,
+        request_problem_information=False,
+        receive_maximum=2,
+        maximum_packet_size=3000,
+        will_delay_interval_sec=5,
+        will=will,
+        user_properties=[mqtt5.UserProperty("k", "v")],
     )
     client, session = start(broker, events, connect_options=options)
     body = session.expect(CONNECT).body
     properties = b"\x11\0\0\0\0\x21\0\x02\x27\0\0\x0b\xb8\x19\x01\x17\0\x26\0\x01k\0\x01v"
     assert body == (
-        b"\0\x04MQTT\x05" + bytes([0x80 | 0x40 | 0x20 | 2 << 3 | 4 | 2]) + b"\0\0" + varint(len(properties)) + properties
-        + b"\0\x02id" + b"\x09\x18\0\0\0\x05\x03\0\x01t" + b"\0\x01w\0\x03bye" + b"\0\x01u" + b"\0\x01\xff"
+        b"\0\x04MQTT\x05"
+        + bytes([0x80 | 0x40 | 0x20 | 2 << 3 | 4 | 2])
+        + b"\0\0"
+        + varint(len(properties))
+        + properties
+        + b"\0\x02id"
+        + b"\x09\x18\0\0\0\x05\x03\0\x01t"
+        + b"\0\x01w\0\x03bye"
+        + b"\0\x01u"
+        + b"\0\x01\xff"
     )
     client.stop()
 
@@ -78,7 +104,8 @@ def test_stop_with_packet_sends_it_first(connect, events):
     client, session = connect(connect_options=mqtt5.ConnectPacket(session_expiry_interval_sec=60))
     client.stop(
         mqtt5.DisconnectPacket(
-            reason_code=mqtt5.DisconnectReasonCode.DISCONNECT_WITH_WILL_MESSAGE, session_expiry_interval_sec=1,
+            reason_code=mqtt5.DisconnectReasonCode.DISCONNECT_WITH_WILL_MESSAGE,
+            session_expiry_interval_sec=1,
             reason_string="bye",
         )
     )
@@ -160,8 +187,15 @@ def test_server_disconnect(connect, events):
 
 @pytest.mark.parametrize(
     "wire",
-    [packet(5, b"\0\x01"), packet(15), b"\xd0\x80\0", publish("a", qos=3), publish("", b"x"), publish("a/#"),
-     publish("t", properties=b"\x23\0\x01")],
+    [
+        packet(5, b"\0\x01"),
+        packet(15),
+        b"\xd0\x80\0",
+        publish("a", qos=3),
+        publish("", b"x"),
+        publish("a/#"),
+        publish("t", properties=b"\x23\0\x01"),
+    ],
     ids=["PUBREC", "AUTH", "length not minimal", "QoS 3", "no topic", "wildcard", "alias while disabled"],
 )
 def test_forbidden_packets_end_the_connection(connect, events, wire):

@@ -46,9 +46,17 @@ def test_all_publish_properties_on_the_wire(connect):
     client, session = connect()
     client.publish(
         PublishPacket(
-            topic="t", payload=bytearray(b"p"), retain=1, payload_format_indicator=mqtt5.PayloadFormatIndicator.AWS_MQTT5_PFI_UTF8,
-            message_expiry_interval_sec=9, topic_alias=4, response_topic="r", correlation_data_bytes=b"\xff",
-            correlation_data="not used", subscription_identifiers=[1], content_type="c",
+            topic="t",
+            payload=bytearray(b"p"),
+            retain=1,
+            payload_format_indicator=mqtt5.PayloadFormatIndicator.AWS_MQTT5_PFI_UTF8,
+            message_expiry_interval_sec=9,
+            topic_alias=4,
+            response_topic="r",
+            correlation_data_bytes=b"\xff",
+            correlation_data="not used",
+            subscription_identifiers=[1],
+            content_type="c",
             user_properties=[UserProperty("k", "v"), UserProperty("k", "w")],
         )
     )
@@ -85,7 +93,12 @@ def test_subscribe_and_unsubscribe(connect):
         mqtt5.SubscribePacket(
             [
                 mqtt5.Subscription("a", QoS.AT_LEAST_ONCE),
-                mqtt5.Subscription("b", no_local=True, retain_as_published=True, retain_handling_type=mqtt5.RetainHandlingType.DONT_SEND),
+                mqtt5.Subscription(
+                    "b",
+                    no_local=True,
+                    retain_as_published=True,
+                    retain_handling_type=mqtt5.RetainHandlingType.DONT_SEND,
+                ),
             ],
             subscription_identifier=0,
             user_properties=[UserProperty("k", "v")],
@@ -93,12 +106,14 @@ def test_subscribe_and_unsubscribe(connect):
     )
     assert session.expect(SUBSCRIBE).body == b"\0\x01\x09\x0b\0\x26\0\x01k\0\x01v\0\x01a\x01\0\x01b\x2c"
     session.send(suback(1, [1, 0x87]))
-    assert future.result(20).reason_codes == [mqtt5.SubackReasonCode.GRANTED_QOS_1, mqtt5.SubackReasonCode.NOT_AUTHORIZED]
+    codes = mqtt5.SubackReasonCode
+    assert future.result(20).reason_codes == [codes.GRANTED_QOS_1, codes.NOT_AUTHORIZED]
     gone = client.unsubscribe(mqtt5.UnsubscribePacket(["a", "b"]))
     assert session.expect(UNSUBSCRIBE).body == b"\0\x02\0\0\x01a\0\x01b"
     session.send(suback(2, [0, 17], type=UNSUBACK))
     assert gone.result(20).reason_codes == [
-        mqtt5.UnsubackReasonCode.SUCCESS, mqtt5.UnsubackReasonCode.NO_SUBSCRIPTION_EXISTED,
+        mqtt5.UnsubackReasonCode.SUCCESS,
+        mqtt5.UnsubackReasonCode.NO_SUBSCRIPTION_EXISTED,
     ]
 
 
@@ -143,10 +158,18 @@ def test_received_publish_with_every_property(connect, events):
     session.send(publish("t", b"p", qos=1, packet_id=5, properties=properties))
     received = events.expect("publish").publish_packet
     assert received == PublishPacket(
-        payload=b"p", qos=QoS.AT_LEAST_ONCE, retain=False, topic="t",
-        payload_format_indicator=mqtt5.PayloadFormatIndicator.AWS_MQTT5_PFI_UTF8, message_expiry_interval_sec=9,
-        response_topic="r", correlation_data_bytes=b"ok", correlation_data="ok", subscription_identifiers=[128, 2],
-        content_type="c", user_properties=[UserProperty("k", "v")],
+        payload=b"p",
+        qos=QoS.AT_LEAST_ONCE,
+        retain=False,
+        topic="t",
+        payload_format_indicator=mqtt5.PayloadFormatIndicator.AWS_MQTT5_PFI_UTF8,
+        message_expiry_interval_sec=9,
+        response_topic="r",
+        correlation_data_bytes=b"ok",
+        correlation_data="ok",
+        subscription_identifiers=[128, 2],
+        content_type="c",
+        user_properties=[UserProperty("k", "v")],
     )
     assert session.expect(PUBACK).body == b"\0\x05"
 

@@ -106,7 +106,10 @@ def test_fork(mosquitto):
         client.publish(packet).result(20)
     """
     result = subprocess.run(
-        [sys.executable, "-c", program, str(mosquitto.port)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-W", "ignore", "-c", program, str(mosquitto.port)],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert (result.returncode, result.stderr) == (0, "")
 

@@ -60,7 +60,11 @@ class Proxy:
         ({"on_lifecycle_event_stopped_fn": 1}, TypeError, "Callable should take one argument"),
         ({"topic_aliasing_options": mqtt5.TopicAliasingOptions(outbound_behavior=4)}, RuntimeError, "5140"),
         ({"topic_aliasing_options": mqtt5.TopicAliasingOptions(inbound_behavior=3)}, RuntimeError, "5140"),
-        ({"topic_aliasing_options": mqtt5.TopicAliasingOptions(outbound_cache_max_size=65536)}, OverflowError, "outbound_cache_max_size"),
+        (
+            {"topic_aliasing_options": mqtt5.TopicAliasingOptions(outbound_cache_max_size=65536)},
+            OverflowError,
+            "outbound_cache_max_size",
+        ),
     ],
 )
 def test_client_options(options, error, text):

@@ -20,10 +20,13 @@ def run(program: str) -> str:
 
 
 def test_plain_client_needs_no_http():
-    assert run("""
+    assert (
+        run("""
     mqtt5.Client(mqtt5.ClientOptions("localhost", 1883))
     print("made")
-    """) == "made\n"
+    """)
+        == "made\n"
+    )
 
 
 def test_websocket_says_what_to_install():

@@ -312,7 +312,11 @@ struct crt_mqtt_op {
 
 /* ---- client ---- */
 
-enum crt_mqtt_session { CRT_MQTT_SESSION_CLEAN = 1, CRT_MQTT_SESSION_REJOIN_POST_SUCCESS = 2, CRT_MQTT_SESSION_REJOIN_ALWAYS = 3 };
+enum crt_mqtt_session {
+    CRT_MQTT_SESSION_CLEAN = 1,
+    CRT_MQTT_SESSION_REJOIN_POST_SUCCESS = 2,
+    CRT_MQTT_SESSION_REJOIN_ALWAYS = 3,
+};
 enum crt_mqtt_offline { CRT_MQTT_FAIL_NON_QOS1 = 1, CRT_MQTT_FAIL_QOS0 = 2, CRT_MQTT_FAIL_ALL = 3 };
 enum crt_mqtt_jitter { CRT_MQTT_JITTER_NONE = 1, CRT_MQTT_JITTER_FULL = 2, CRT_MQTT_JITTER_DECORRELATED = 3 };
 enum crt_mqtt_alias { CRT_MQTT_ALIAS_MANUAL = 1, CRT_MQTT_ALIAS_LRU = 2, CRT_MQTT_ALIAS_DISABLED = 3 };

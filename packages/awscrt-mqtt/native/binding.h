@@ -65,7 +65,16 @@ int mqtt_load_types(mqtt_state *state);
 
 #define MQTT_CLIENT "awscrt.mqtt5.Client"
 
-enum mqtt_callback { ON_ATTEMPT, ON_CONNECTED, ON_FAILED, ON_DISCONNECTED, ON_STOPPED, ON_PUBLISH, ON_HANDSHAKE, CALLBACKS };
+enum mqtt_callback {
+    ON_ATTEMPT,
+    ON_CONNECTED,
+    ON_FAILED,
+    ON_DISCONNECTED,
+    ON_STOPPED,
+    ON_PUBLISH,
+    ON_HANDSHAKE,
+    CALLBACKS,
+};
 
 typedef struct mqtt_client {
     crt_refcount refs; /* the handle, the engine until on_terminated, handshakes under way */
@@ -108,7 +117,8 @@ int mqtt_subscribe_get(mqtt_state *state, PyObject *packet, crt_mqtt_subscribe *
 int mqtt_unsubscribe_get(mqtt_state *state, PyObject *packet, crt_mqtt_unsubscribe *out, mqtt_keep *keep);
 int mqtt_disconnect_get(mqtt_state *state, PyObject *packet, crt_mqtt_disconnect *out, mqtt_keep *keep);
 /* `will` is the caller's storage. */
-int mqtt_connect_get(mqtt_state *state, PyObject *packet, crt_mqtt_connect *out, crt_mqtt_publish *will, mqtt_keep *keep);
+int mqtt_connect_get(mqtt_state *state, PyObject *packet, crt_mqtt_connect *out, crt_mqtt_publish *will,
+                     mqtt_keep *keep);
 
 /* ---- packets out: new references, NULL + exception ---- */
 

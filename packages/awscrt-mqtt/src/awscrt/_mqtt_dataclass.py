@@ -50,5 +50,5 @@ def dataclass(cls: Type[_T]) -> Type[_T]:
     """Make ``cls`` a dataclass. Fields with a default must have a plain one (no ``field()``), as class attribute."""
     for name in _GENERATED:
         setattr(cls, name, _Deferred(cls, name))
-    setattr(cls, "__hash__", None)  # as eq=True does
+    cls.__hash__ = None  # as eq=True does
     return cls

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from awscrt import NativeResource, _core, _mqtt
-from awscrt.io import ExponentialBackoffJitterMode, SocketType
+from awscrt import NativeResource, _mqtt
+from awscrt.io import ExponentialBackoffJitterMode
 
 TYPE_CHECKING = False  # typing is a large part of a small program's import time
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from dataclasses import dataclass
-    from typing import Any, Callable, Optional, Sequence, Tuple, Union
+    from typing import Any, Callable, Optional, Sequence, Union
 
     from awscrt.http import HttpProxyOptions, HttpRequest
     from awscrt.io import ClientBootstrap, ClientTlsContext, SocketOptions
@@ -28,19 +28,47 @@ else:
     from awscrt._mqtt_dataclass import dataclass
 
 __all__ = [
-    "Client", "ClientOperationQueueBehaviorType", "ClientOptions", "ClientSessionBehaviorType", "ConnackPacket",
-    "ConnectPacket", "ConnectReasonCode", "DisconnectPacket", "DisconnectReasonCode", "ExponentialBackoffJitterMode",
-    "ExtendedValidationAndFlowControlOptions", "InboundTopicAliasBehaviorType", "LifecycleAttemptingConnectData",
-    "LifecycleConnectFailureData", "LifecycleConnectSuccessData", "LifecycleDisconnectData", "LifecycleStoppedData",
-    "NegotiatedSettings", "OperationStatisticsData", "OutboundTopicAliasBehaviorType", "PayloadFormatIndicator",
-    "PubackPacket", "PubackReasonCode", "PublishAcknowledgementControlHandle", "PublishCompletionData",
-    "PublishPacket", "PublishReceivedData", "QoS", "RetainAndHandlingType", "RetainHandlingType", "SubackPacket",
-    "SubackReasonCode", "SubscribePacket", "Subscription", "TopicAliasingOptions", "UnsubackPacket",
-    "UnsubackReasonCode", "UnsubscribePacket", "UserProperty", "WebsocketHandshakeTransformArgs",
+    "Client",
+    "ClientOperationQueueBehaviorType",
+    "ClientOptions",
+    "ClientSessionBehaviorType",
+    "ConnackPacket",
+    "ConnectPacket",
+    "ConnectReasonCode",
+    "DisconnectPacket",
+    "DisconnectReasonCode",
+    "ExponentialBackoffJitterMode",
+    "ExtendedValidationAndFlowControlOptions",
+    "InboundTopicAliasBehaviorType",
+    "LifecycleAttemptingConnectData",
+    "LifecycleConnectFailureData",
+    "LifecycleConnectSuccessData",
+    "LifecycleDisconnectData",
+    "LifecycleStoppedData",
+    "NegotiatedSettings",
+    "OperationStatisticsData",
+    "OutboundTopicAliasBehaviorType",
+    "PayloadFormatIndicator",
+    "PubackPacket",
+    "PubackReasonCode",
+    "PublishAcknowledgementControlHandle",
+    "PublishCompletionData",
+    "PublishPacket",
+    "PublishReceivedData",
+    "QoS",
+    "RetainAndHandlingType",
+    "RetainHandlingType",
+    "SubackPacket",
+    "SubackReasonCode",
+    "SubscribePacket",
+    "Subscription",
+    "TopicAliasingOptions",
+    "UnsubackPacket",
+    "UnsubackReasonCode",
+    "UnsubscribePacket",
+    "UserProperty",
+    "WebsocketHandshakeTransformArgs",
 ]
-
-_CLIENT_OPTIONS_VALIDATION = 5140
-_HTTP_CALLBACK_FAILURE = 2064
 
 
 # ---- enums ----
@@ -602,126 +630,6 @@ class ClientOptions:
     on_lifecycle_event_disconnection_fn: Optional[Callable[[LifecycleDisconnectData], None]] = None
 
 
-def _invalid(text: str) -> None:
-    _core.raise_error(_CLIENT_OPTIONS_VALIDATION, text)
-
-
-def _unsigned(owner: Any, name: str, bits: int, default: int = 0, *, shown_as: str = "") -> int:
-    """The number in ``owner.name``; ``default`` for None and 0."""
-    value = getattr(owner, name)
-    if value is None:
-        return default
-    where = f"{type(owner).__name__}.{shown_as or name}"
-    if not isinstance(value, int):
-        raise TypeError(f"{where} must be an int, got {type(value).__name__}")
-    if not 0 <= value < 1 << bits:
-        raise OverflowError(f"{where} must be 0 to {(1 << bits) - 1}, got {value}")
-    return int(value) or default
-
-
-def _choice(owner: Any, name: str) -> int:
-    """The number of an enum option; 0 (DEFAULT) for None. Unknown numbers behave as the default."""
-    value = getattr(owner, name)
-    if value is None:
-        return 0
-    if not isinstance(value, int):
-        raise TypeError(f"{type(owner).__name__}.{name} must be a member of its enum, got {type(value).__name__}")
-    return int(value) if 0 <= value <= 255 else 0
-
-
-def _callback(options: ClientOptions, name: str) -> Any:
-    """A callback that takes one argument, or None."""
-    function = getattr(options, name)
-    if function is None:
-        return None
-    if not callable(function):
-        raise TypeError("Callable should take one argument")
-    import inspect
-
-    try:
-        inspect.signature(function).bind(None)
-    except ValueError:  # a builtin that does not tell
-        pass
-    except TypeError:
-        raise TypeError("Callable should take one argument") from None
-    return function
-
-
-def _alias_settings(options: Optional[TopicAliasingOptions]) -> Tuple[int, int, int]:
-    """Outbound behaviour, outbound aliases, inbound aliases (0: disabled)."""
-    if options is None:
-        return 0, 0, 0
-    outbound = _choice(options, "outbound_behavior")
-    inbound = _choice(options, "inbound_behavior")
-    if outbound > OutboundTopicAliasBehaviorType.DISABLED:
-        _invalid(f"topic_aliasing_options.outbound_behavior: {outbound} is not in OutboundTopicAliasBehaviorType")
-    if inbound > InboundTopicAliasBehaviorType.DISABLED:
-        _invalid(f"topic_aliasing_options.inbound_behavior: {inbound} is not in InboundTopicAliasBehaviorType")
-    outbound_size = _unsigned(options, "outbound_cache_max_size", 16, 25)
-    inbound_size = _unsigned(options, "inbound_cache_max_size", 16, 25)
-    return outbound, outbound_size, inbound_size if inbound == InboundTopicAliasBehaviorType.ENABLED else 0
-
-
-def _engine_settings(options: ClientOptions) -> Tuple[int, ...]:
-    """In the order of `_mqtt.client_new`."""
-    outbound, outbound_size, inbound_size = _alias_settings(options.topic_aliasing_options)
-    limits = _choice(options, "extended_validation_and_flow_control_options")
-    return (
-        _choice(options, "session_behavior"),
-        _choice(options, "offline_queue_behavior"),
-        _choice(options, "retry_jitter_mode"),
-        _unsigned(options, "min_reconnect_delay_ms", 32, 1000),
-        _unsigned(options, "max_reconnect_delay_ms", 32, 120000),
-        _unsigned(options, "min_connected_time_to_reset_reconnect_delay_ms", 32, 30000),
-        _unsigned(options, "ping_timeout_ms", 32, 30000),
-        _unsigned(options, "connack_timeout_ms", 32, 20000),
-        _unsigned(options, "ack_timeout_sec", 32, 60, shown_as="ack_timeout_seconds"),
-        outbound,
-        outbound_size,
-        inbound_size,
-        limits == ExtendedValidationAndFlowControlOptions.AWS_IOT_CORE_DEFAULTS,
-    )
-
-
-def _check_target(options: ClientOptions) -> None:
-    if not isinstance(options.host_name, str):
-        raise TypeError(f"ClientOptions.host_name must be a str, got {type(options.host_name).__name__}")
-    if not isinstance(options.port, int):
-        raise TypeError(f"ClientOptions.port must be an int, got {type(options.port).__name__}")
-    if not options.host_name or "\0" in options.host_name:
-        _invalid("host_name: must name a host")
-    if not 1 <= options.port <= 65535:
-        _invalid(f"port: must be 1 to 65535, got {options.port}")
-    sockets = options.socket_options
-    if sockets is not None and sockets.type != SocketType.Stream:
-        _invalid("socket_options: MQTT needs SocketType.Stream")
-    if sockets is not None and sockets.connect_timeout_ms == 0:
-        _invalid("socket_options: connect_timeout_ms must not be 0")
-
-
-def _proxy(options: Any) -> Optional[Tuple[str, int, Optional[str], Optional[str], Any]]:
-    # Known by its attributes: awscrt.http need not be installed.
-    if options is None:
-        return None
-    try:
-        host, port, tls = options.host_name, options.port, options.tls_connection_options
-        basic = options.auth_type == 1
-        user, password = options.auth_username, options.auth_password
-    except AttributeError:
-        raise TypeError(
-            f"ClientOptions.http_proxy_options must be an awscrt.http.HttpProxyOptions, got {type(options).__name__}"
-        ) from None
-    if not host or not port:
-        _invalid("http_proxy_options: host_name and port must be given")
-    return host, port, (user or "") if basic else None, (password or "") if basic else None, tls
-
-
-def _transport(name: str, purpose: str) -> Any:
-    from awscrt.plugins import find_transport
-
-    return find_transport(name, hint=f"{purpose} needs the package awscrt-http: pip install 'awscrt-mqtt[websocket]'")
-
-
 class Client(NativeResource):
     """A MQTT 5 client. It does nothing until :meth:`start`.
 
@@ -741,23 +649,16 @@ class Client(NativeResource):
         self._start_native(client_options, None)
 
     def _start_native(self, options: ClientOptions, loop: Any) -> None:
-        _check_target(options)
-        proxy = _proxy(options.http_proxy_options)
-        transform = options.websocket_handshake_transform
-        transport = None
-        if transform is not None:
-            transport = _transport("websocket", "MQTT over WebSocket (websocket_handshake_transform)")
-        elif proxy is not None:
-            transport = _transport("http-tunnel", "An HTTP proxy (http_proxy_options)")
-        callbacks = (
-            _callback(options, "on_lifecycle_event_attempting_connect_fn"),
-            _callback(options, "on_lifecycle_event_connection_success_fn"),
-            _callback(options, "on_lifecycle_event_connection_failure_fn"),
-            _callback(options, "on_lifecycle_event_disconnection_fn"),
-            _callback(options, "on_lifecycle_event_stopped_fn"),
-            _callback(options, "on_publish_callback_fn"),
-            None if transform is None else _Handshake(self, transform, options.host_name),
-        )
+        from awscrt import _mqtt5_options
+
+        _mqtt5_options.check_target(options)
+        proxy = _mqtt5_options.proxy(options.http_proxy_options)
+        transport = _mqtt5_options.transport(options)
+        handshake = None
+        if options.websocket_handshake_transform is not None:
+            from awscrt._mqtt5_websocket import Handshake
+
+            handshake = Handshake(self, options.websocket_handshake_transform, options.host_name)
         self._binding = _mqtt.client_new(
             options.host_name,
             options.port,
@@ -767,8 +668,8 @@ class Client(NativeResource):
             ConnectPacket() if options.connect_options is None else options.connect_options,
             transport,
             proxy,
-            _engine_settings(options),
-            callbacks,
+            _mqtt5_options.engine_settings(options),
+            (*_mqtt5_options.callbacks(options), handshake),
             loop,
         )
 
@@ -819,54 +720,3 @@ class Client(NativeResource):
         A handle that was used, or whose connection has ended, is ignored: the server sends such publishes again.
         """
         _mqtt.acknowledge(self._binding, publish_acknowledgement_control_handle.control_id)
-
-
-class _Handshake:
-    """Asks the user's transform before each attempt over WebSocket."""
-
-    def __init__(self, client: Client, transform: Callable[..., None], host: str) -> None:
-        import weakref
-
-        self._client = weakref.ref(client)
-        self._transform = transform
-        self._host = host
-
-    def __call__(self, attempt: Any) -> None:
-        from concurrent.futures import Future
-
-        from awscrt.http import HttpRequest
-
-        request = HttpRequest("GET", "/mqtt")
-        for name, value in self._headers():
-            request.headers.add(name, value)
-        done: Future[None] = Future()
-        done.add_done_callback(lambda future: _answer(attempt, request, future.exception()))
-        arguments = WebsocketHandshakeTransformArgs(self._client(), request, done)  # type: ignore[arg-type]
-        try:
-            self._transform(transform_args=arguments)
-        except Exception as error:
-            if not done.done():
-                arguments.set_done(error)
-
-    def _headers(self) -> Sequence[Tuple[str, str]]:
-        import base64
-        import os
-
-        return (
-            ("Host", self._host),
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Key", base64.b64encode(os.urandom(16)).decode()),
-            ("Sec-WebSocket-Version", "13"),
-            ("Sec-WebSocket-Protocol", "mqtt"),
-        )
-
-
-def _answer(attempt: Any, request: HttpRequest, exception: Optional[BaseException]) -> None:
-    if exception is None:
-        _mqtt.handshake_done(attempt, 0, request.path, tuple(request.headers))
-        return
-    from awscrt.exceptions import AwsCrtError
-
-    code = exception.code if isinstance(exception, AwsCrtError) else _HTTP_CALLBACK_FAILURE
-    _mqtt.handshake_done(attempt, code, "", ())
