@@ -84,6 +84,25 @@ static void a_self_signed_certificate_is_trusted_only_when_given(void **state) {
     identity_free(&alone);
 }
 
+/* A directory as c_rehash leaves it: files named by the hash of the subject. */
+static void a_directory_of_hashed_names_is_searched(void **state) {
+    crt_tls_ctx_options options = {.min_version = CRT_TLS_DEFAULT, .verify_peer = true};
+    char directory[] = "/tmp/crt-test-ca-XXXXXX", path[64];
+    FILE *file;
+
+    assert_non_null(mkdtemp(directory));
+    options.ca_dir = directory;
+    assert_int_equal(shake_hands_with(&site, &options, "site.example"), AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE);
+    snprintf(path, sizeof(path), "%s/%08lx.0", directory, X509_subject_name_hash(ca.certificate));
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(ca.cert_pem, file);
+    fclose(file);
+    assert_int_equal(shake_hands_with(&site, &options, "site.example"), 0);
+    unlink(path);
+    rmdir(directory);
+}
+
 static void expired_and_future_certificates_are_refused(void **state) {
     identity expired, future;
     crt_tls_ctx_options options = tls_options_trusting(&ca);
@@ -460,6 +479,7 @@ int main(void) {
         leak_checked(a_chain_to_the_given_ca_is_trusted),
         leak_checked(an_unknown_ca_is_refused_at_once_with_advice),
         leak_checked(a_self_signed_certificate_is_trusted_only_when_given),
+        leak_checked(a_directory_of_hashed_names_is_searched),
         leak_checked(expired_and_future_certificates_are_refused),
         leak_checked(without_verification_anything_goes),
         leak_checked(the_certificate_must_name_the_host),
