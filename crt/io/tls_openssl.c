@@ -126,7 +126,8 @@ static int set_host(crt_tls_session *session, const char *name, crt_fault *fault
                         : 0;
     }
     if (len >= sizeof(session->host)) {
-        return crt_fail(fault, AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE, "the server name is longer than a host name can be");
+        return crt_fail(fault, AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE,
+                        "the server name is longer than a host name can be");
     }
     memcpy(session->host, name, len);
     if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session->ssl), session->host) == 1) {

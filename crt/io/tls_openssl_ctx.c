@@ -86,7 +86,8 @@ static int apply_policy(SSL_CTX *ctx, const security_policy *policy, crt_fault *
     }
     if (SSL_CTX_set_ciphersuites(ctx, policy->suites_1_3) != 1 || SSL_CTX_set_cipher_list(ctx, policy->suites) != 1 ||
         SSL_CTX_set1_sigalgs_list(ctx, policy->signatures) != 1 || !set_groups(ctx, policy->groups)) {
-        return crt_fail(fault, AWS_IO_TLS_CIPHER_PREF_UNSUPPORTED, "this OpenSSL lacks the algorithms of the preference");
+        return crt_fail(fault, AWS_IO_TLS_CIPHER_PREF_UNSUPPORTED,
+                        "this OpenSSL lacks the algorithms of the preference");
     }
     return 0;
 }

@@ -83,7 +83,8 @@ int crt_openssl_add_roots(X509_STORE *store, crt_bytes pem, crt_fault *fault) {
             X509_STORE_add_cert(store, certificate); /* a duplicate is not an error */
             X509_free(certificate);
         } else if (is_certificate(&block)) {
-            status = crt_fail(fault, AWS_IO_TLS_CTX_ERROR, "certificate %zu of the trust store cannot be parsed", blocks);
+            status = crt_fail(fault, AWS_IO_TLS_CTX_ERROR, "certificate %zu of the trust store cannot be parsed",
+                              blocks);
         }
         block_free(&block);
     }

@@ -122,7 +122,8 @@ int crt_openssl_custom_store(crt_bytes ca_pem, const char *ca_dir, X509_STORE **
     /* Whoever names an intermediate as trusted means it: no root above it is asked for. */
     X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
     if (ca_dir && (!ca_dir[0] || X509_STORE_load_path(store, ca_dir) != 1)) {
-        status = crt_fail(fault, AWS_IO_TLS_CTX_ERROR, "'%s' cannot be used as directory of trusted certificates", ca_dir);
+        status = crt_fail(fault, AWS_IO_TLS_CTX_ERROR, "'%s' cannot be used as directory of trusted certificates",
+                          ca_dir);
     }
     if (status == 0 && ca_pem.ptr) {
         status = crt_openssl_add_roots(store, ca_pem, fault);

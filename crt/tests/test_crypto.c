@@ -139,7 +139,8 @@ static void base64_of_known_texts(void **state) {
 }
 
 static void base64_that_is_none_is_refused(void **state) {
-    static const char *const bad[] = {"Z", "Zg", "Zg=", "Zg==Zg==", "====", "Z===", "Zm9v\n", "Zm 9", "Zm9-", "Zg=a", "\xff\xff\xff\xff"};
+    static const char *const bad[] = {"Z", "Zg", "Zg=", "Zg==Zg==", "====", "Z===", "Zm9v\n", "Zm 9", "Zm9-", "Zg=a",
+                                      "\xff\xff\xff\xff"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         uint8_t out[16];
         size_t len = 99;
