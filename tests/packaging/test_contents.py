@@ -37,7 +37,9 @@ def metadata_of(wheel: Path) -> Message:
 
 
 def test_five_distributions_of_one_version(dist):
-    version = re.search(r'"(.+)"', (ROOT / "packages/awscrt-core/src/awscrt/_version.py").read_text()).group(1)
+    version = re.search(
+        r'^__version__ = "(.+)"$', (ROOT / "packages/awscrt-core/src/awscrt/_version.py").read_text(), re.M
+    ).group(1)
     wheels = {path.name.split("-")[0]: path.name.split("-")[1] for path in dist.glob("*.whl")}
     assert wheels == dict.fromkeys(["awscrt", "awscrt_core", "awscrt_http", "awscrt_mqtt", "awscrt_s3"], version)
     assert len(list(dist.glob(f"awscrt*-{version}.tar.gz"))) == 5
@@ -100,7 +102,9 @@ def test_sdists_hold_files_instead_of_links(dist, feature):
         members = archive.getmembers()
     assert all(member.isfile() or member.isdir() for member in members)
     inside = {member.name.partition("/")[2] for member in members}
-    for directory in (ROOT / f"packages/awscrt-{feature}/crt").iterdir():
+    rooms = [path for path in (ROOT / f"packages/awscrt-{feature}/crt").iterdir() if path.is_dir()]
+    assert rooms
+    for directory in rooms:
         sources = {f"crt/{directory.name}/{p.name}" for p in directory.iterdir() if p.suffix in (".c", ".h", ".def")}
         assert sources
         assert sources <= inside
