@@ -33,14 +33,15 @@ typedef struct arguments {
     PyObject *on_gone;
     PyObject *loop; /* asyncio loop whose mailbox gets the events, or None */
     int whole_body;
+    PyObject *body; /* buffer that is the request's body, or None: the request's own */
 } arguments;
 
 static int parse(PyObject *args, arguments *a) {
-    return PyArg_ParseTuple(args, "OiOzzzOOOsKKKOOOOOOOp:transfer_new", &a->client, &a->type, &a->request,
+    return PyArg_ParseTuple(args, "OiOzzzOOOsKKKOOOOOOOpO:transfer_new", &a->client, &a->type, &a->request,
                             &a->operation, &a->recv_path, &a->send_path, &a->signing_config, &a->credentials,
                             &a->provider, &a->region, &a->part_size, &a->threshold, &a->max_connections, &a->future,
                             &a->on_headers, &a->on_body, &a->on_done, &a->on_progress, &a->on_gone, &a->loop,
-                            &a->whole_body)
+                            &a->whole_body, &a->body)
                ? 0
                : -1;
 }
@@ -79,6 +80,20 @@ static int set_sink(awscrt_s3_run *run, PyObject *loop) {
     return run->sink.mailbox ? 0 : -1;
 }
 
+/* The request is one that was made for this transfer. */
+static int set_body(crt_http_message *message, PyObject *body) {
+    if (body == Py_None) {
+        return 0;
+    }
+    crt_source *source = awscrt_source_of_buffer(body);
+    if (!source) {
+        return -1;
+    }
+    crt_http_message_set_body(message, source);
+    crt_source_release(source);
+    return 0;
+}
+
 static void set_callbacks(awscrt_s3_run *run, const arguments *a) {
     run->future = Py_NewRef(a->future);
     run->on_headers = or_null(a->on_headers);
@@ -104,7 +119,7 @@ static PyObject *transfer_new(PyObject *module, PyObject *args) {
     }
     PyObject *handle = NULL;
     run->keep = PyTuple_Pack(3, a.request, a.signing_config, a.provider);
-    if (!run->keep || set_sink(run, a.loop)) {
+    if (!run->keep || set_sink(run, a.loop) || set_body(message, a.body)) {
         goto failed;
     }
     if (a.signing_config != Py_None && fill_signing(&a, run, &signing)) {
@@ -161,7 +176,7 @@ PyMethodDef awscrt_s3_transfer_methods[] = {
     {"transfer_new", transfer_new, METH_VARARGS,
      "(client, type, request, operation, recv_path, send_path, signing_config, credentials, provider, region, "
      "part_size, threshold, max_connections, future, on_headers, on_body, on_done, on_progress, on_gone, loop, "
-     "whole_body) -> handle"},
+     "whole_body, body) -> handle"},
     {"transfer_cancel", transfer_cancel, METH_O, "(handle): ends the transfer; any time, any thread."},
     {NULL, NULL, 0, NULL},
 };

@@ -40,6 +40,7 @@ def transfer_new(
     on_gone: Optional[Callable[[], Any]],
     loop: Optional[Any],
     whole_body: bool,
+    body: Optional[Any],
     /,
 ) -> Any: ...
 def transfer_cancel(handle: Any, /) -> None: ...

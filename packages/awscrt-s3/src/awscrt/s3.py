@@ -38,9 +38,10 @@ from awscrt.io import (
 )
 
 if TYPE_CHECKING:
+    import asyncio
     import threading
     from concurrent.futures import Future
-    from typing import Any, Dict
+    from typing import Any
 
     Headers = List[Tuple[str, str]]
     OnHeaders = Callable[..., Any]
@@ -449,36 +450,52 @@ class S3Client(NativeResource):
             chosen = own.credentials_provider
         return (config, chosen) if chosen is not None else (None, None)
 
-    def _start(self, options: Dict[str, Any]) -> Any:
-        """Make the native transfer; see S3Request for the options."""
-        config, provider = self._signing_for(options["signing_config"], options["credential_provider"])
+    def _start(self, *, type: int, request: HttpRequest, future: Any, operation_name: Optional[str] = None,
+               recv_filepath: Optional[str] = None, send_filepath: Optional[str] = None,
+               signing_config: Optional[AwsSigningConfig] = None,
+               credential_provider: Optional[AwsCredentialsProvider] = None, part_size: Optional[int] = None,
+               multipart_upload_threshold: Optional[int] = None, fio_options: Optional[S3FileIoOptions] = None,
+               max_active_connections_override: Optional[int] = None, on_headers: Optional[OnHeaders] = None,
+               on_body: Optional[OnBody] = None, on_done: Optional[OnDone] = None,
+               on_progress: Optional[OnProgress] = None, on_gone: Optional[Callable[[], Any]] = None,
+               loop: Optional[asyncio.AbstractEventLoop] = None, whole_body: bool = False,
+               body: Optional[Any] = None) -> Any:
+        """Make the native transfer.
+
+        :param on_gone: called when the transfer is over and its handle is gone
+        :param loop: where callbacks run; None: on an event loop of the runtime
+        :param whole_body: ``future`` gets the body of the response as one bytes object
+        :param body: buffer to send instead of the request's own body
+        :return: its handle
+        """
+        config, provider = self._signing_for(signing_config, credential_provider)
         # A provider that holds the credentials themselves need not be asked for them.
         static = getattr(provider, "_binding", None)
         credentials = static if isinstance(static, AwsCredentials) else None
-        fio_options = options["fio_options"] or self._fio_options
+        disk = _disk_connections(fio_options or self._fio_options, self._throughput_gbps)
         return _s3.transfer_new(
             self._binding,
-            options["type"],
-            options["request"],
-            options["operation_name"],
-            options["recv_filepath"],
-            options["send_filepath"],
+            type,
+            request,
+            operation_name,
+            recv_filepath,
+            send_filepath,
             config,
             credentials,
             provider,
             self._region,
-            options["part_size"] or 0,
-            options["multipart_upload_threshold"] or 0,
-            _smallest(options["max_active_connections_override"] or 0,
-                      _disk_connections(fio_options, self._throughput_gbps)),
-            options["future"],
-            options["on_headers"],
-            options["on_body"],
-            options["on_done"],
-            options["on_progress"],
-            options["on_gone"],
-            options.get("loop"),
-            options.get("whole_body", False),
+            part_size or 0,
+            multipart_upload_threshold or 0,
+            _smallest(max_active_connections_override or 0, disk),
+            future,
+            on_headers,
+            on_body,
+            on_done,
+            on_progress,
+            on_gone,
+            loop,
+            whole_body,
+            body,
         )
 
 
@@ -525,15 +542,14 @@ class S3Request(NativeResource):
         super().__init__()
         self._finished_future = Future()
         self.shutdown_event = Event()
-        self._binding = client._start({
-            "type": type, "request": request, "operation_name": operation_name, "recv_filepath": recv_filepath,
-            "send_filepath": send_filepath, "signing_config": signing_config,
-            "credential_provider": credential_provider, "part_size": part_size,
-            "multipart_upload_threshold": multipart_upload_threshold, "fio_options": fio_options,
-            "max_active_connections_override": max_active_connections_override, "future": self._finished_future,
-            "on_headers": on_headers, "on_body": on_body, "on_done": on_done, "on_progress": on_progress,
-            "on_gone": self.shutdown_event.set,
-        })
+        self._binding = client._start(
+            type=type, request=request, operation_name=operation_name, recv_filepath=recv_filepath,
+            send_filepath=send_filepath, signing_config=signing_config, credential_provider=credential_provider,
+            part_size=part_size, multipart_upload_threshold=multipart_upload_threshold, fio_options=fio_options,
+            max_active_connections_override=max_active_connections_override, future=self._finished_future,
+            on_headers=on_headers, on_body=on_body, on_done=on_done, on_progress=on_progress,
+            on_gone=self.shutdown_event.set,
+        )
 
     @property
     def finished_future(self) -> Future[None]:
