@@ -1,7 +1,6 @@
 """Copies between a file and S3: s3cp.py --endpoint HOST:PORT FILE s3://BUCKET/KEY, or the other way round.
 
-Credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY). Uploads carry a CRC32 of each part,
-downloads are verified with whatever checksum the object has.
+Credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY). Large files move in parallel parts.
 """
 
 from __future__ import annotations
@@ -15,9 +14,6 @@ from urllib.parse import quote
 from awscrt.auth import AwsCredentialsProvider
 from awscrt.http import HttpHeaders, HttpRequest
 from awscrt.s3 import (
-    S3ChecksumAlgorithm,
-    S3ChecksumConfig,
-    S3ChecksumLocation,
     S3Client,
     S3RequestTlsMode,
     S3RequestType,
@@ -30,7 +26,6 @@ def upload(client: S3Client, endpoint: str, path: str, file: str) -> Any:
         type=S3RequestType.PUT_OBJECT,
         request=HttpRequest("PUT", path, headers),
         send_filepath=file,
-        checksum_config=S3ChecksumConfig(S3ChecksumAlgorithm.CRC32, S3ChecksumLocation.TRAILER),
     )
 
 
@@ -39,7 +34,6 @@ def download(client: S3Client, endpoint: str, path: str, file: str) -> Any:
         type=S3RequestType.GET_OBJECT,
         request=HttpRequest("GET", path, HttpHeaders([("Host", endpoint)])),
         recv_filepath=file,
-        checksum_config=S3ChecksumConfig(validate_response=True),
     )
 
 
