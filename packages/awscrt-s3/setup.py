@@ -2,8 +2,9 @@
 
 import os
 
-from awscrt.build import feature_extension, setup_options, sources_under
 from setuptools import setup
+
+from awscrt.build import feature_extension, setup_options, sources_under
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)))
 setup(

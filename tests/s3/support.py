@@ -88,7 +88,9 @@ class Store:
         fields = HttpHeaders([("Host", self.endpoint.authority), *headers])
         return HttpRequest(method, f"/{BUCKET}/{key}", fields, body)
 
-    def start(self, type: S3RequestType, message: HttpRequest, *, skip: Tuple[str, ...] = (), **options: Any) -> Transfer:
+    def start(
+        self, type: S3RequestType, message: HttpRequest, *, skip: Tuple[str, ...] = (), **options: Any
+    ) -> Transfer:
         """Starts a transfer with all callbacks but those named in ``skip``."""
         transfer = Transfer()
         for name in ("on_headers", "on_body", "on_progress", "on_done"):
@@ -109,7 +111,9 @@ class Store:
         message = self.message("PUT", key, headers)
         return self.start(S3RequestType.PUT_OBJECT, message, send_filepath=str(path), **options)
 
-    def do(self, operation: str, method: str, key: str, headers: Any = (), body: Any = None, **options: Any) -> Transfer:
+    def do(
+        self, operation: str, method: str, key: str, headers: Any = (), body: Any = None, **options: Any
+    ) -> Transfer:
         message = self.message(method, key, headers, body)
         return self.start(S3RequestType.DEFAULT, message, operation_name=operation, **options)
 

@@ -51,7 +51,7 @@ def test_range(s3_endpoint: S3Endpoint) -> None:
     data = content(3 * MIB)
     s3_endpoint.put_object(BUCKET, "k", data)
     answer = run(s3_endpoint, lambda client: client.get(BUCKET, "k", range=f"bytes=7-{2 * MIB}"), part_size=MIB)
-    assert answer.body == data[7:2 * MIB + 1]
+    assert answer.body == data[7 : 2 * MIB + 1]
     assert answer.status == 206
 
 

@@ -148,8 +148,9 @@ def test_cancel_during_a_pause_between_attempts(store_with: Callable[..., Store]
     from awscrt.io import ExponentialBackoffJitterMode
     from awscrt.s3 import S3RetryConfig
 
-    store = store_with(retry_config=S3RetryConfig(backoff_scale_factor_ms=20_000,
-                                                  jitter_mode=ExponentialBackoffJitterMode.NONE))
+    store = store_with(
+        retry_config=S3RetryConfig(backoff_scale_factor_ms=20_000, jitter_mode=ExponentialBackoffJitterMode.NONE)
+    )
     store.endpoint.fail_next(count=None, status=500)
     transfer = store.get("k")
     while not store.endpoint.requests():
@@ -230,9 +231,15 @@ def test_everything_is_released(store: Store) -> None:
 
 
 def test_response_error_describes_itself() -> None:
-    error = S3ResponseError(code=14343, name="N", message="m", status_code=404, headers=[("a", "b")], body=b"x",
-                            operation_name="GetObject")
+    error = S3ResponseError(
+        code=14343, name="N", message="m", status_code=404, headers=[("a", "b")], body=b"x", operation_name="GetObject"
+    )
     assert str(error) == "N: m"
     assert repr(error) == "S3ResponseError(name='N', message='m', code=14343)"
-    assert (error.status_code, error.headers, error.body, error.operation_name) == (404, [("a", "b")], b"x", "GetObject")
+    assert (error.status_code, error.headers, error.body, error.operation_name) == (
+        404,
+        [("a", "b")],
+        b"x",
+        "GetObject",
+    )
     assert S3ResponseError(code=1, name="N", message="m").body is None

@@ -39,12 +39,14 @@ GIB = 1024 * MIB
 
 @pytest.mark.parametrize(
     ("options", "error"),
-    [({"throughput_target_gbps": -1}, "34 .AWS_ERROR_INVALID_ARGUMENT"),
-     ({"retry_config": S3RetryConfig(jitter_mode=4)}, "34 .AWS_ERROR_INVALID_ARGUMENT"),
-     ({"memory_limit": 255 * MIB}, "14363 .AWS_ERROR_S3_INVALID_MEMORY_LIMIT_CONFIG"),
-     ({"part_size": 3 * GIB}, "14371 .AWS_ERROR_S3_PART_SIZE_EXCEEDS_MEMORY_LIMIT"),
-     ({"part_size": 129 * MIB, "memory_limit": 256 * MIB}, "14371"),
-     ({"credential_provider": None, "signing_config": AwsSigningConfig(region="r", service="s3")}, "34 ")],
+    [
+        ({"throughput_target_gbps": -1}, "34 .AWS_ERROR_INVALID_ARGUMENT"),
+        ({"retry_config": S3RetryConfig(jitter_mode=4)}, "34 .AWS_ERROR_INVALID_ARGUMENT"),
+        ({"memory_limit": 255 * MIB}, "14363 .AWS_ERROR_S3_INVALID_MEMORY_LIMIT_CONFIG"),
+        ({"part_size": 3 * GIB}, "14371 .AWS_ERROR_S3_PART_SIZE_EXCEEDS_MEMORY_LIMIT"),
+        ({"part_size": 129 * MIB, "memory_limit": 256 * MIB}, "14371"),
+        ({"credential_provider": None, "signing_config": AwsSigningConfig(region="r", service="s3")}, "34 "),
+    ],
 )
 def test_arguments_out_of_range(options: Dict[str, Any], error: str) -> None:
     with pytest.raises(RuntimeError, match=error):
@@ -53,8 +55,16 @@ def test_arguments_out_of_range(options: Dict[str, Any], error: str) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"part_size": "8"}, {"bootstrap": 1}, {"signing_config": 1}, {"fio_options": 1}, {"retry_config": 1},
-     {"connect_timeout_ms": 1.5}, {"max_active_connections_override": "1"}, {"throughput_target_gbps": "10"}],
+    [
+        {"part_size": "8"},
+        {"bootstrap": 1},
+        {"signing_config": 1},
+        {"fio_options": 1},
+        {"retry_config": 1},
+        {"connect_timeout_ms": 1.5},
+        {"max_active_connections_override": "1"},
+        {"throughput_target_gbps": "10"},
+    ],
 )
 def test_arguments_of_wrong_types(options: Dict[str, Any]) -> None:
     with pytest.raises(AssertionError):
@@ -77,9 +87,12 @@ def test_zero_means_default() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value", "error"),
-    [("AWS_CRT_S3_MEMORY_LIMIT_IN_MB", "255", "14363"), ("AWS_CRT_S3_MEMORY_LIMIT_IN_MB", "much", "34 "),
-     ("AWS_CRT_S3_MEMORY_LIMIT_IN_MB", str(2**62), "5 .AWS_ERROR_OVERFLOW_DETECTED"),
-     ("AWS_CRT_S3_MEMORY_LIMIT_IN_GIB", "1x", "34 ")],
+    [
+        ("AWS_CRT_S3_MEMORY_LIMIT_IN_MB", "255", "14363"),
+        ("AWS_CRT_S3_MEMORY_LIMIT_IN_MB", "much", "34 "),
+        ("AWS_CRT_S3_MEMORY_LIMIT_IN_MB", str(2**62), "5 .AWS_ERROR_OVERFLOW_DETECTED"),
+        ("AWS_CRT_S3_MEMORY_LIMIT_IN_GIB", "1x", "34 "),
+    ],
 )
 def test_memory_limit_of_the_environment(monkeypatch: pytest.MonkeyPatch, name: str, value: str, error: str) -> None:
     monkeypatch.setenv(name, value)
@@ -92,8 +105,10 @@ def test_memory_limit_of_the_environment(monkeypatch: pytest.MonkeyPatch, name: 
 
 @pytest.mark.parametrize(
     "config",
-    [S3ChecksumConfig(validate_response=True),
-     S3ChecksumConfig(algorithm=S3ChecksumAlgorithm.CRC32, location=S3ChecksumLocation.TRAILER)],
+    [
+        S3ChecksumConfig(validate_response=True),
+        S3ChecksumConfig(algorithm=S3ChecksumAlgorithm.CRC32, location=S3ChecksumLocation.TRAILER),
+    ],
 )
 def test_checksums_say_that_they_are_not_there(store: Store, config: S3ChecksumConfig) -> None:
     with pytest.raises(NotImplementedError, match="checksum"):
@@ -116,8 +131,10 @@ def test_other_options_say_that_they_are_not_there(store: Store) -> None:
         store.get("k", fio_options=S3FileIoOptions(direct_io=True))
 
 
-@pytest.mark.parametrize("options", [{"part_size": "1"}, {"on_body": 1}, {"on_done": 1}, {"fio_options": 1},
-                                     {"max_active_connections_override": "1"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"part_size": "1"}, {"on_body": 1}, {"on_done": 1}, {"fio_options": 1}, {"max_active_connections_override": "1"}],
+)
 def test_transfer_arguments_of_wrong_types(store: Store, options: Dict[str, Any]) -> None:
     with pytest.raises(AssertionError):
         store.get("k", **options)
@@ -199,8 +216,9 @@ def test_many_small_transfers_at_once(store: Store) -> None:
 
 def test_several_loops(s3_endpoint: S3Endpoint) -> None:
     group = EventLoopGroup(3)
-    store = Store(s3_endpoint, make_client(bootstrap=ClientBootstrap(group, DefaultHostResolver(group)),
-                                           part_size=5 * MIB))
+    store = Store(
+        s3_endpoint, make_client(bootstrap=ClientBootstrap(group, DefaultHostResolver(group)), part_size=5 * MIB)
+    )
     data = content(47 * MIB + 1)
     store.put("k", data).result()
     assert store.get("k").result().body == data
@@ -361,10 +379,18 @@ assert _core.memory_budget()[1] == 0
 """
     s3_endpoint.put_object(BUCKET, "k", content(3 * MIB))
     tests = Path(__file__).resolve().parents[1]
-    environment = {**os.environ, "AWS_CRT_MEMORY_TRACING": "1",
-                   "PYTHONPATH": os.pathsep.join([str(Path(portion).parent) for portion in awscrt.__path__])}
-    done = subprocess.run([sys.executable, "-c", program, s3_endpoint.authority, str(tests)], env=environment,
-                          capture_output=True, text=True, timeout=120)
+    environment = {
+        **os.environ,
+        "AWS_CRT_MEMORY_TRACING": "1",
+        "PYTHONPATH": os.pathsep.join([str(Path(portion).parent) for portion in awscrt.__path__]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program, s3_endpoint.authority, str(tests)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -402,9 +428,11 @@ def test_connect_timeout() -> None:
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", port))
             fillers.append(filler)
-        client = make_client(connect_timeout_ms=50, retry_config=S3RetryConfig(max_retries=1, backoff_scale_factor_ms=1))
+        once = S3RetryConfig(max_retries=1, backoff_scale_factor_ms=1)
+        client = make_client(connect_timeout_ms=50, retry_config=once)
         message = HttpRequest("GET", "/k", HttpHeaders([("Host", f"127.0.0.1:{port}")]))
-        error: Any = client.make_request(type=S3RequestType.GET_OBJECT, request=message).finished_future.exception(TIMEOUT)
+        request = client.make_request(type=S3RequestType.GET_OBJECT, request=message)
+        error: Any = request.finished_future.exception(TIMEOUT)
         for filler in fillers:
             filler.close()
     assert error.name == "AWS_IO_SOCKET_TIMEOUT"
@@ -416,8 +444,12 @@ def test_tls(tls_certs: Any) -> None:
     options = TlsContextOptions()
     options.override_default_trust_store_from_path(None, tls_certs.ca_path)
     with S3Endpoint(certificate=tls_certs.server.certificate, private_key=tls_certs.server.private_key) as endpoint:
-        client = S3Client(region="us-east-1", credential_provider=STATIC, part_size=5 * MIB,
-                          tls_connection_options=ClientTlsContext(options).new_connection_options())
+        client = S3Client(
+            region="us-east-1",
+            credential_provider=STATIC,
+            part_size=5 * MIB,
+            tls_connection_options=ClientTlsContext(options).new_connection_options(),
+        )
         store = Store(endpoint, client)
         data = content(12 * MIB + 7)
         store.put("k", data).result()
@@ -428,7 +460,11 @@ def test_tls_mode_disabled_ignores_tls_options(s3_endpoint: S3Endpoint) -> None:
     from awscrt.io import ClientTlsContext, TlsContextOptions
 
     options = ClientTlsContext(TlsContextOptions()).new_connection_options()
-    client = S3Client(region="us-east-1", tls_mode=S3RequestTlsMode.DISABLED, tls_connection_options=options,
-                      credential_provider=STATIC)
+    client = S3Client(
+        region="us-east-1",
+        tls_mode=S3RequestTlsMode.DISABLED,
+        tls_connection_options=options,
+        credential_provider=STATIC,
+    )
     s3_endpoint.put_object(BUCKET, "k", b"hello")
     assert Store(s3_endpoint, client).get("k").result().body == b"hello"

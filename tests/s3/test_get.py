@@ -100,15 +100,20 @@ def test_empty_object_is_told_from_a_bad_range(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "first", "last"),
-    [("bytes=5-9", 5, 9), ("bytes=5-99999999", 5, 2 * MIB - 1), (f"bytes={MIB - 3}-", MIB - 3, 2 * MIB - 1),
-     ("bytes=-7", 2 * MIB - 7, 2 * MIB - 1), ("bytes=-99999999", 0, 2 * MIB - 1)],
+    [
+        ("bytes=5-9", 5, 9),
+        ("bytes=5-99999999", 5, 2 * MIB - 1),
+        (f"bytes={MIB - 3}-", MIB - 3, 2 * MIB - 1),
+        ("bytes=-7", 2 * MIB - 7, 2 * MIB - 1),
+        ("bytes=-99999999", 0, 2 * MIB - 1),
+    ],
 )
 def test_range_of_the_caller(store_with: Callable[..., Store], wanted: str, first: int, last: int) -> None:
     store = store_with(part_size=MIB // 2)
     data = content(2 * MIB)
     store.endpoint.put_object(BUCKET, "k", data)
     transfer = store.get("k", [("Range", wanted)]).result()
-    assert transfer.body == data[first:last + 1]
+    assert transfer.body == data[first : last + 1]
     assert transfer.chunks[0][0] == first
     assert transfer.status == 206
     assert transfer.done["status_code"] == 206
@@ -173,10 +178,12 @@ def test_precondition_of_the_caller_is_an_ordinary_failure(store: Store) -> None
 
 @pytest.mark.parametrize(
     ("fault", "name"),
-    [({"drop_headers": ["Content-Range"]}, "AWS_ERROR_S3_MISSING_CONTENT_RANGE_HEADER"),
-     ({"drop_headers": ["ETag"]}, "AWS_ERROR_S3_MISSING_ETAG"),
-     ({"set_headers": {"Content-Range": "bytes 1-5/5"}, "count": None}, "AWS_ERROR_S3_INVALID_CONTENT_RANGE_HEADER"),
-     ({"set_headers": {"Content-Range": "nonsense"}, "count": None}, "AWS_ERROR_S3_INVALID_CONTENT_RANGE_HEADER")],
+    [
+        ({"drop_headers": ["Content-Range"]}, "AWS_ERROR_S3_MISSING_CONTENT_RANGE_HEADER"),
+        ({"drop_headers": ["ETag"]}, "AWS_ERROR_S3_MISSING_ETAG"),
+        ({"set_headers": {"Content-Range": "bytes 1-5/5"}, "count": None}, "AWS_ERROR_S3_INVALID_CONTENT_RANGE_HEADER"),
+        ({"set_headers": {"Content-Range": "nonsense"}, "count": None}, "AWS_ERROR_S3_INVALID_CONTENT_RANGE_HEADER"),
+    ],
 )
 def test_unusable_head(store: Store, fault: Any, name: str) -> None:
     store.endpoint.put_object(BUCKET, "k", b"hello")
@@ -210,7 +217,7 @@ def test_file_parts_are_asked_for_far_apart(store_with: Callable[..., Store], tm
     store.endpoint.put_object(BUCKET, "k", data)
     store.get("k", recv_filepath=str(tmp_path / "out")).result()
     assert (tmp_path / "out").read_bytes() == data
-    asked = [int(text[len("bytes="):].partition("-")[0]) // 1000 + 1 for text in ranges(store)]
+    asked = [int(text[len("bytes=") :].partition("-")[0]) // 1000 + 1 for text in ranges(store)]
     assert sorted(asked) == list(range(1, 65))
     assert asked[0] == 1
     assert set(asked[1:5]) < {2, 18, 34, 50, 3, 19, 35, 51}  # the log has the order of the answers

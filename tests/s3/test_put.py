@@ -43,15 +43,20 @@ def test_empty_body(store: Store) -> None:
 
 
 def test_surplus_of_the_source_is_ignored(store: Store) -> None:
-    store.start(S3RequestType.PUT_OBJECT,
-                store.message("PUT", "k", [("Content-Length", "3")], io.BytesIO(b"abcdef"))).result()
+    store.start(
+        S3RequestType.PUT_OBJECT, store.message("PUT", "k", [("Content-Length", "3")], io.BytesIO(b"abcdef"))
+    ).result()
     assert store.endpoint.get_object(BUCKET, "k") == b"abc"
 
 
 def test_large_body_goes_in_parts(store: Store) -> None:
     data = content(18 * MIB + 5)
-    headers = [("Content-Type", "text/x"), ("x-amz-meta-a", "b"), ("x-amz-acl", "private"),
-               ("x-amz-request-payer", "requester")]
+    headers = [
+        ("Content-Type", "text/x"),
+        ("x-amz-meta-a", "b"),
+        ("x-amz-acl", "private"),
+        ("x-amz-request-payer", "requester"),
+    ]
     transfer = store.put("k", data, headers).result()
     assert store.endpoint.get_object(BUCKET, "k") == data
     assert parts(store) == {1: 8 * MIB, 2: 8 * MIB, 3: 2 * MIB + 5}
@@ -125,7 +130,7 @@ class Trickle(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        return self._source.readinto(memoryview(buffer)[:self._step])
+        return self._source.readinto(memoryview(buffer)[: self._step])
 
 
 def test_parts_are_filled_from_short_reads(store_with: Callable[..., Store]) -> None:
@@ -236,9 +241,11 @@ def test_content_md5_is_computed_for_each_part(store: Store, tmp_path: Path) -> 
     path = tmp_path / "in"
     path.write_bytes(data)
     whole = base64.b64encode(hashlib.md5(data).digest()).decode()
-    expected = [base64.b64encode(hashlib.md5(part).digest()).decode() for part in (data[:8 * MIB], data[8 * MIB:])]
-    for start in (lambda: store.put("k", data, [("Content-MD5", whole)]),
-                  lambda: store.put_file("k", path, [("Content-MD5", whole)])):
+    expected = [base64.b64encode(hashlib.md5(part).digest()).decode() for part in (data[: 8 * MIB], data[8 * MIB :])]
+    for start in (
+        lambda: store.put("k", data, [("Content-MD5", whole)]),
+        lambda: store.put_file("k", path, [("Content-MD5", whole)]),
+    ):
         store.endpoint.reset()
         start().result()
         uploaded = sorted(store.endpoint.requests("UploadPart"), key=lambda request: request.query["partNumber"])

@@ -21,11 +21,16 @@ from .support import BUCKET, MIB, QUICK, Store, Transfer, content, make_client
 
 @pytest.mark.parametrize(
     ("status", "code", "name"),
-    [(500, None, "AWS_ERROR_S3_INTERNAL_ERROR"), (502, None, "AWS_ERROR_S3_INTERNAL_ERROR"),
-     (504, None, "AWS_ERROR_S3_INTERNAL_ERROR"), (503, None, "AWS_ERROR_S3_SLOW_DOWN"),
-     (400, "SlowDown", "AWS_ERROR_S3_SLOW_DOWN"), (400, "InternalError", "AWS_ERROR_S3_INTERNAL_ERROR"),
-     (403, "RequestTimeTooSkewed", "AWS_ERROR_S3_REQUEST_TIME_TOO_SKEWED"),
-     (400, "RequestTimeout", "AWS_ERROR_S3_REQUEST_TIMEOUT")],
+    [
+        (500, None, "AWS_ERROR_S3_INTERNAL_ERROR"),
+        (502, None, "AWS_ERROR_S3_INTERNAL_ERROR"),
+        (504, None, "AWS_ERROR_S3_INTERNAL_ERROR"),
+        (503, None, "AWS_ERROR_S3_SLOW_DOWN"),
+        (400, "SlowDown", "AWS_ERROR_S3_SLOW_DOWN"),
+        (400, "InternalError", "AWS_ERROR_S3_INTERNAL_ERROR"),
+        (403, "RequestTimeTooSkewed", "AWS_ERROR_S3_REQUEST_TIME_TOO_SKEWED"),
+        (400, "RequestTimeout", "AWS_ERROR_S3_REQUEST_TIMEOUT"),
+    ],
 )
 def test_worth_six_attempts(store: Store, status: int, code: Any, name: str) -> None:
     store.endpoint.fail_next(count=None, status=status, code=code)
@@ -69,8 +74,9 @@ def test_only_the_part_that_failed_is_repeated(store_with: Callable[..., Store],
 
 @pytest.mark.parametrize("to_file", [False, True])
 @pytest.mark.parametrize("start", [0, MIB])
-def test_connection_that_breaks_within_a_body(store_with: Callable[..., Store], tmp_path: Path, to_file: bool,
-                                              start: int) -> None:
+def test_connection_that_breaks_within_a_body(
+    store_with: Callable[..., Store], tmp_path: Path, to_file: bool, start: int
+) -> None:
     store = store_with(part_size=MIB)
     data = content(3 * MIB)
     store.endpoint.put_object(BUCKET, "k", data)
@@ -146,14 +152,21 @@ def test_mode_adaptive_says_that_it_is_not_there(store_with: Callable[..., Store
 
 
 def bucket_of(capacity: int, mode: S3RetryMode = S3RetryMode.STANDARD) -> S3RetryConfig:
-    return S3RetryConfig(backoff_scale_factor_ms=1, initial_bucket_capacity=capacity, retry_mode=mode,
-                         jitter_mode=ExponentialBackoffJitterMode.NONE)
+    return S3RetryConfig(
+        backoff_scale_factor_ms=1,
+        initial_bucket_capacity=capacity,
+        retry_mode=mode,
+        jitter_mode=ExponentialBackoffJitterMode.NONE,
+    )
 
 
 @pytest.mark.parametrize(
     ("fault", "mode", "attempts"),
-    [({"status": 500}, S3RetryMode.STANDARD, 4), ({"close": True}, S3RetryMode.STANDARD, 3),
-     ({"status": 500}, S3RetryMode.EXPONENTIAL_BACKOFF, 6)],
+    [
+        ({"status": 500}, S3RetryMode.STANDARD, 4),
+        ({"close": True}, S3RetryMode.STANDARD, 3),
+        ({"status": 500}, S3RetryMode.EXPONENTIAL_BACKOFF, 6),
+    ],
 )
 def test_token_bucket(store_with: Callable[..., Store], fault: Any, mode: S3RetryMode, attempts: int) -> None:
     """12 tokens pay for three retries at 5, 5 and the rest, or for two at 10 and the rest."""
@@ -218,15 +231,18 @@ def test_body_longer_than_its_range(scripted_server: Callable[..., ScriptedServe
     def script(peer: Peer) -> None:
         while True:
             peer.receive_until(b"\r\n\r\n")
-            peer.send(b"HTTP/1.1 206 Partial Content\r\nETag: \"e\"\r\nContent-Range: bytes 0-99999/100000\r\n"
-                      b"Transfer-Encoding: chunked\r\n\r\n30d40\r\n" + b"x" * 200_000 + b"\r\n0\r\n\r\n")
+            peer.send(
+                b'HTTP/1.1 206 Partial Content\r\nETag: "e"\r\nContent-Range: bytes 0-99999/100000\r\n'
+                b"Transfer-Encoding: chunked\r\n\r\n30d40\r\n" + b"x" * 200_000 + b"\r\n0\r\n\r\n"
+            )
 
     server = scripted_server(script)
     client = make_client(retry_config=S3RetryConfig(retry_mode=S3RetryMode.NONE))
     message = HttpRequest("GET", "/k", HttpHeaders([("Host", f"127.0.0.1:{server.port}")]))
     chunks: list = []
-    request = client.make_request(type=S3RequestType.GET_OBJECT, request=message,
-                                  on_body=lambda chunk, offset: chunks.append(chunk))
+    request = client.make_request(
+        type=S3RequestType.GET_OBJECT, request=message, on_body=lambda chunk, offset: chunks.append(chunk)
+    )
     error = request.finished_future.exception(30)
     assert isinstance(error, AwsCrtError)
     assert error.name == "AWS_ERROR_HTTP_PROTOCOL_ERROR"

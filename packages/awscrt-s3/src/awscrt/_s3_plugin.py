@@ -64,7 +64,7 @@ class _Bar:
 
 
 def _split(url: str) -> Tuple[str, str]:
-    bucket, _, key = url[len(_SCHEME):].partition("/")
+    bucket, _, key = url[len(_SCHEME) :].partition("/")
     if not bucket:
         raise ValueError(f"{url!r} names no bucket")
     return bucket, key

@@ -50,12 +50,35 @@ if TYPE_CHECKING:
     OnDone = Callable[..., Any]
 
 __all__ = [
-    "AwsCredentialsProvider", "AwsSignatureType", "AwsSignedBodyHeaderType", "AwsSignedBodyValue",
-    "AwsSigningAlgorithm", "AwsSigningConfig", "ClientBootstrap", "CrossProcessLock", "ExponentialBackoffJitterMode",
-    "Future", "HttpRequest", "NativeResource", "S3ChecksumAlgorithm", "S3ChecksumConfig", "S3ChecksumLocation",
-    "S3ChecksumValidationMode", "S3Client", "S3FileIoOptions", "S3Request", "S3RequestTlsMode", "S3RequestType",
-    "S3ResponseError", "S3RetryConfig", "S3RetryMode", "TlsConnectionOptions", "create_default_s3_signing_config",
-    "get_ec2_instance_type", "get_optimized_platforms", "get_recommended_throughput_target_gbps",
+    "AwsCredentialsProvider",
+    "AwsSignatureType",
+    "AwsSignedBodyHeaderType",
+    "AwsSignedBodyValue",
+    "AwsSigningAlgorithm",
+    "AwsSigningConfig",
+    "ClientBootstrap",
+    "CrossProcessLock",
+    "ExponentialBackoffJitterMode",
+    "Future",
+    "HttpRequest",
+    "NativeResource",
+    "S3ChecksumAlgorithm",
+    "S3ChecksumConfig",
+    "S3ChecksumLocation",
+    "S3ChecksumValidationMode",
+    "S3Client",
+    "S3FileIoOptions",
+    "S3Request",
+    "S3RequestTlsMode",
+    "S3RequestType",
+    "S3ResponseError",
+    "S3RetryConfig",
+    "S3RetryMode",
+    "TlsConnectionOptions",
+    "create_default_s3_signing_config",
+    "get_ec2_instance_type",
+    "get_optimized_platforms",
+    "get_recommended_throughput_target_gbps",
     "is_optimized_for_system",
 ]
 
@@ -205,9 +228,17 @@ class S3ResponseError(AwsCrtError):
     :ivar operation_name: of the HTTP request that failed, e.g. ``"UploadPart"``
     """
 
-    def __init__(self, *, code: int, name: str, message: str, status_code: Optional[int] = None,
-                 headers: Optional[Headers] = None, body: Optional[bytes] = None,
-                 operation_name: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        *,
+        code: int,
+        name: str,
+        message: str,
+        status_code: Optional[int] = None,
+        headers: Optional[Headers] = None,
+        body: Optional[bytes] = None,
+        operation_name: Optional[str] = None,
+    ) -> None:
         super().__init__(code, name, message)
         self.status_code = status_code
         self.headers = headers
@@ -218,8 +249,9 @@ class S3ResponseError(AwsCrtError):
 # ---- signing ----
 
 
-def create_default_s3_signing_config(*, region: str, credential_provider: AwsCredentialsProvider,
-                                     **kwargs: Any) -> AwsSigningConfig:
+def create_default_s3_signing_config(
+    *, region: str, credential_provider: AwsCredentialsProvider, **kwargs: Any
+) -> AwsSigningConfig:
     """The signing configuration that S3 wants: Signature Version 4 with an unsigned payload.
 
     :param region: AWS region of the bucket
@@ -306,21 +338,37 @@ class S3Client(NativeResource):
     :raises RuntimeError: an argument is out of range
     """
 
-    __slots__ = ("shutdown_event", "_region", "_signing_config", "_enable_s3express", "_fio_options",
-                 "_throughput_gbps")
+    __slots__ = (
+        "shutdown_event",
+        "_region",
+        "_signing_config",
+        "_enable_s3express",
+        "_fio_options",
+        "_throughput_gbps",
+    )
 
     shutdown_event: threading.Event
 
-    def __init__(self, *, bootstrap: Optional[ClientBootstrap] = None, region: str,
-                 tls_mode: Optional[S3RequestTlsMode] = None, signing_config: Optional[AwsSigningConfig] = None,
-                 credential_provider: Optional[AwsCredentialsProvider] = None,
-                 tls_connection_options: Optional[TlsConnectionOptions] = None, part_size: Optional[int] = None,
-                 multipart_upload_threshold: Optional[int] = None, throughput_target_gbps: Optional[float] = None,
-                 enable_s3express: Optional[bool] = False, memory_limit: Optional[int] = None,
-                 network_interface_names: Optional[Sequence[str]] = None,
-                 fio_options: Optional[S3FileIoOptions] = None,
-                 max_active_connections_override: Optional[int] = None,
-                 retry_config: Optional[S3RetryConfig] = None, connect_timeout_ms: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        *,
+        bootstrap: Optional[ClientBootstrap] = None,
+        region: str,
+        tls_mode: Optional[S3RequestTlsMode] = None,
+        signing_config: Optional[AwsSigningConfig] = None,
+        credential_provider: Optional[AwsCredentialsProvider] = None,
+        tls_connection_options: Optional[TlsConnectionOptions] = None,
+        part_size: Optional[int] = None,
+        multipart_upload_threshold: Optional[int] = None,
+        throughput_target_gbps: Optional[float] = None,
+        enable_s3express: Optional[bool] = False,
+        memory_limit: Optional[int] = None,
+        network_interface_names: Optional[Sequence[str]] = None,
+        fio_options: Optional[S3FileIoOptions] = None,
+        max_active_connections_override: Optional[int] = None,
+        retry_config: Optional[S3RetryConfig] = None,
+        connect_timeout_ms: Optional[int] = None,
+    ) -> None:
         from threading import Event
 
         assert isinstance(bootstrap, ClientBootstrap) or bootstrap is None
@@ -368,8 +416,9 @@ class S3Client(NativeResource):
             self.shutdown_event.set,
         )
 
-    def _client_signing_config(self, signing_config: Optional[AwsSigningConfig],
-                               provider: Optional[AwsCredentialsProvider]) -> Optional[AwsSigningConfig]:
+    def _client_signing_config(
+        self, signing_config: Optional[AwsSigningConfig], provider: Optional[AwsCredentialsProvider]
+    ) -> Optional[AwsSigningConfig]:
         if provider is not None:
             return create_default_s3_signing_config(region=self._region, credential_provider=provider)
         if signing_config is not None:
@@ -391,16 +440,26 @@ class S3Client(NativeResource):
             return None
         return options or ClientTlsContext(TlsContextOptions()).new_connection_options()
 
-    def make_request(self, *, type: S3RequestType, request: HttpRequest, operation_name: Optional[str] = None,
-                     recv_filepath: Optional[str] = None, send_filepath: Optional[str] = None,
-                     signing_config: Optional[AwsSigningConfig] = None,
-                     credential_provider: Optional[AwsCredentialsProvider] = None,
-                     checksum_config: Optional[S3ChecksumConfig] = None, part_size: Optional[int] = None,
-                     multipart_upload_threshold: Optional[int] = None,
-                     fio_options: Optional[S3FileIoOptions] = None,
-                     max_active_connections_override: Optional[int] = None,
-                     on_headers: Optional[OnHeaders] = None, on_body: Optional[OnBody] = None,
-                     on_done: Optional[OnDone] = None, on_progress: Optional[OnProgress] = None) -> S3Request:
+    def make_request(
+        self,
+        *,
+        type: S3RequestType,
+        request: HttpRequest,
+        operation_name: Optional[str] = None,
+        recv_filepath: Optional[str] = None,
+        send_filepath: Optional[str] = None,
+        signing_config: Optional[AwsSigningConfig] = None,
+        credential_provider: Optional[AwsCredentialsProvider] = None,
+        checksum_config: Optional[S3ChecksumConfig] = None,
+        part_size: Optional[int] = None,
+        multipart_upload_threshold: Optional[int] = None,
+        fio_options: Optional[S3FileIoOptions] = None,
+        max_active_connections_override: Optional[int] = None,
+        on_headers: Optional[OnHeaders] = None,
+        on_body: Optional[OnBody] = None,
+        on_done: Optional[OnDone] = None,
+        on_progress: Optional[OnProgress] = None,
+    ) -> S3Request:
         """Start a transfer.
 
         :param type: what to do
@@ -428,16 +487,29 @@ class S3Client(NativeResource):
         its error; one in on_progress or on_done goes to :func:`sys.unraisablehook`.
         """
         return S3Request(
-            client=self, type=type, request=request, operation_name=operation_name, recv_filepath=recv_filepath,
-            send_filepath=send_filepath, signing_config=signing_config, credential_provider=credential_provider,
-            checksum_config=checksum_config, part_size=part_size,
-            multipart_upload_threshold=multipart_upload_threshold, fio_options=fio_options,
-            max_active_connections_override=max_active_connections_override, on_headers=on_headers, on_body=on_body,
-            on_done=on_done, on_progress=on_progress, region=self._region,
+            client=self,
+            type=type,
+            request=request,
+            operation_name=operation_name,
+            recv_filepath=recv_filepath,
+            send_filepath=send_filepath,
+            signing_config=signing_config,
+            credential_provider=credential_provider,
+            checksum_config=checksum_config,
+            part_size=part_size,
+            multipart_upload_threshold=multipart_upload_threshold,
+            fio_options=fio_options,
+            max_active_connections_override=max_active_connections_override,
+            on_headers=on_headers,
+            on_body=on_body,
+            on_done=on_done,
+            on_progress=on_progress,
+            region=self._region,
         )
 
-    def _signing_for(self, config: Optional[AwsSigningConfig],
-                     provider: Optional[AwsCredentialsProvider]) -> Tuple[Optional[AwsSigningConfig], Any]:
+    def _signing_for(
+        self, config: Optional[AwsSigningConfig], provider: Optional[AwsCredentialsProvider]
+    ) -> Tuple[Optional[AwsSigningConfig], Any]:
         """Configuration and provider of one transfer."""
         own = self._signing_config
         if provider is not None:
@@ -450,16 +522,30 @@ class S3Client(NativeResource):
             chosen = own.credentials_provider
         return (config, chosen) if chosen is not None else (None, None)
 
-    def _start(self, *, type: int, request: HttpRequest, future: Any, operation_name: Optional[str] = None,
-               recv_filepath: Optional[str] = None, send_filepath: Optional[str] = None,
-               signing_config: Optional[AwsSigningConfig] = None,
-               credential_provider: Optional[AwsCredentialsProvider] = None, part_size: Optional[int] = None,
-               multipart_upload_threshold: Optional[int] = None, fio_options: Optional[S3FileIoOptions] = None,
-               max_active_connections_override: Optional[int] = None, on_headers: Optional[OnHeaders] = None,
-               on_body: Optional[OnBody] = None, on_done: Optional[OnDone] = None,
-               on_progress: Optional[OnProgress] = None, on_gone: Optional[Callable[[], Any]] = None,
-               loop: Optional[asyncio.AbstractEventLoop] = None, whole_body: bool = False,
-               body: Optional[Any] = None) -> Any:
+    def _start(
+        self,
+        *,
+        type: int,
+        request: HttpRequest,
+        future: Any,
+        operation_name: Optional[str] = None,
+        recv_filepath: Optional[str] = None,
+        send_filepath: Optional[str] = None,
+        signing_config: Optional[AwsSigningConfig] = None,
+        credential_provider: Optional[AwsCredentialsProvider] = None,
+        part_size: Optional[int] = None,
+        multipart_upload_threshold: Optional[int] = None,
+        fio_options: Optional[S3FileIoOptions] = None,
+        max_active_connections_override: Optional[int] = None,
+        on_headers: Optional[OnHeaders] = None,
+        on_body: Optional[OnBody] = None,
+        on_done: Optional[OnDone] = None,
+        on_progress: Optional[OnProgress] = None,
+        on_gone: Optional[Callable[[], Any]] = None,
+        loop: Optional[asyncio.AbstractEventLoop] = None,
+        whole_body: bool = False,
+        body: Optional[Any] = None,
+    ) -> Any:
         """Make the native transfer.
 
         :param on_gone: called when the transfer is over and its handle is gone
@@ -512,15 +598,28 @@ class S3Request(NativeResource):
     _finished_future: Future[None]
     shutdown_event: threading.Event
 
-    def __init__(self, *, client: S3Client, type: S3RequestType, request: HttpRequest,
-                 operation_name: Optional[str] = None, recv_filepath: Optional[str] = None,
-                 send_filepath: Optional[str] = None, signing_config: Optional[AwsSigningConfig] = None,
-                 credential_provider: Optional[AwsCredentialsProvider] = None,
-                 checksum_config: Optional[S3ChecksumConfig] = None, part_size: Optional[int] = None,
-                 multipart_upload_threshold: Optional[int] = None, fio_options: Optional[S3FileIoOptions] = None,
-                 max_active_connections_override: Optional[int] = None, on_headers: Optional[OnHeaders] = None,
-                 on_body: Optional[OnBody] = None, on_done: Optional[OnDone] = None,
-                 on_progress: Optional[OnProgress] = None, region: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        *,
+        client: S3Client,
+        type: S3RequestType,
+        request: HttpRequest,
+        operation_name: Optional[str] = None,
+        recv_filepath: Optional[str] = None,
+        send_filepath: Optional[str] = None,
+        signing_config: Optional[AwsSigningConfig] = None,
+        credential_provider: Optional[AwsCredentialsProvider] = None,
+        checksum_config: Optional[S3ChecksumConfig] = None,
+        part_size: Optional[int] = None,
+        multipart_upload_threshold: Optional[int] = None,
+        fio_options: Optional[S3FileIoOptions] = None,
+        max_active_connections_override: Optional[int] = None,
+        on_headers: Optional[OnHeaders] = None,
+        on_body: Optional[OnBody] = None,
+        on_done: Optional[OnDone] = None,
+        on_progress: Optional[OnProgress] = None,
+        region: Optional[str] = None,
+    ) -> None:
         from threading import Event
 
         from awscrt._futures import Future
@@ -543,11 +642,22 @@ class S3Request(NativeResource):
         self._finished_future = Future()
         self.shutdown_event = Event()
         self._binding = client._start(
-            type=type, request=request, operation_name=operation_name, recv_filepath=recv_filepath,
-            send_filepath=send_filepath, signing_config=signing_config, credential_provider=credential_provider,
-            part_size=part_size, multipart_upload_threshold=multipart_upload_threshold, fio_options=fio_options,
-            max_active_connections_override=max_active_connections_override, future=self._finished_future,
-            on_headers=on_headers, on_body=on_body, on_done=on_done, on_progress=on_progress,
+            type=type,
+            request=request,
+            operation_name=operation_name,
+            recv_filepath=recv_filepath,
+            send_filepath=send_filepath,
+            signing_config=signing_config,
+            credential_provider=credential_provider,
+            part_size=part_size,
+            multipart_upload_threshold=multipart_upload_threshold,
+            fio_options=fio_options,
+            max_active_connections_override=max_active_connections_override,
+            future=self._finished_future,
+            on_headers=on_headers,
+            on_body=on_body,
+            on_done=on_done,
+            on_progress=on_progress,
             on_gone=self.shutdown_event.set,
         )
 

@@ -13,7 +13,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Optional, Tuple, Union
 
-from awscrt import s3
+from awscrt import _s3, s3
 from awscrt.http import HttpHeaders, HttpRequest
 from awscrt.s3 import S3RequestTlsMode, S3RequestType, S3ResponseError
 
@@ -69,16 +69,25 @@ class S3Client:
     async def __aenter__(self) -> S3Client:
         return self
 
-    async def __aexit__(self, exc_type: Optional[Type[BaseException]], exc: Optional[BaseException],
-                        traceback: Optional[TracebackType]) -> None:
+    async def __aexit__(
+        self, exc_type: Optional[Type[BaseException]], exc: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
         self.close()
 
     def close(self) -> None:
         """Take no more transfers. Those under way finish; then the connections close."""
         self._client = None
 
-    async def get(self, bucket: str, key: str, *, file: Optional[Path] = None, range: Optional[str] = None,
-                  headers: HeaderPairs = (), on_progress: Optional[Callable[[int], Any]] = None) -> S3Answer:
+    async def get(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        file: Optional[Path] = None,
+        range: Optional[str] = None,
+        headers: HeaderPairs = (),
+        on_progress: Optional[Callable[[int], Any]] = None,
+    ) -> S3Answer:
         """Download an object.
 
         :param file: where the bytes go; None: into the answer's ``body``
@@ -90,11 +99,24 @@ class S3Client:
         """
         fields = [*headers, *([("Range", range)] if range is not None else [])]
         message = self._message("GET", bucket, key, fields)
-        return await self._run(type=S3RequestType.GET_OBJECT, request=message, on_progress=on_progress,
-                               recv_filepath=_text(file), whole_body=file is None)
+        return await self._run(
+            type=S3RequestType.GET_OBJECT,
+            request=message,
+            on_progress=on_progress,
+            recv_filepath=_text(file),
+            whole_body=file is None,
+        )
 
-    async def put(self, bucket: str, key: str, body: Optional[Buffer] = None, *, file: Optional[Path] = None,
-                  headers: HeaderPairs = (), on_progress: Optional[Callable[[int], Any]] = None) -> S3Answer:
+    async def put(
+        self,
+        bucket: str,
+        key: str,
+        body: Optional[Buffer] = None,
+        *,
+        file: Optional[Path] = None,
+        headers: HeaderPairs = (),
+        on_progress: Optional[Callable[[int], Any]] = None,
+    ) -> S3Answer:
         """Upload an object, in parts when it is large.
 
         :param body: the bytes; they are sent from where they are, so they must not change until this is over
@@ -109,11 +131,17 @@ class S3Client:
             raise ValueError("give either body or file")
         length = [] if body is None else [("Content-Length", str(memoryview(body).nbytes))]
         message = self._message("PUT", bucket, key, [*headers, *length])
-        return await self._run(type=S3RequestType.PUT_OBJECT, request=message, on_progress=on_progress,
-                               send_filepath=_text(file), body=body)
+        return await self._run(
+            type=S3RequestType.PUT_OBJECT,
+            request=message,
+            on_progress=on_progress,
+            send_filepath=_text(file),
+            body=body,
+        )
 
-    async def request(self, operation: str, method: str, bucket: str, key: str = "", *, query: str = "",
-                      headers: HeaderPairs = ()) -> S3Answer:
+    async def request(
+        self, operation: str, method: str, bucket: str, key: str = "", *, query: str = "", headers: HeaderPairs = ()
+    ) -> S3Answer:
         """Send one HTTP request without a body, e.g. ``("DeleteObject", "DELETE", bucket, key)``.
 
         :param operation: name in the S3 API
@@ -151,12 +179,12 @@ class S3Client:
             if not over.done():
                 over.set_result(None)
 
-        outcome: Future = Future()
+        outcome: Any = Future()
         handle = self._client._start(future=outcome, on_headers=on_headers, on_done=on_done, loop=loop, **options)
         try:
             await asyncio.shield(over)
         except asyncio.CancelledError:
-            s3._s3.transfer_cancel(handle)
+            _s3.transfer_cancel(handle)
             await over  # files are closed and memory is given back before the caller goes on
             raise
         body = outcome.result()
