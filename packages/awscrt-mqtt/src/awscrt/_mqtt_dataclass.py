@@ -35,7 +35,8 @@ def _generate(cls: Type[Any]) -> None:
     import dataclasses
 
     # On a scratch class, so that another thread never sees `cls` without the methods.
-    names = ["__module__", "__qualname__", "__doc__", "__annotations__", *cls.__annotations__]
+    fields = cls.__dict__.get("__annotations__", {})  # absent from classes without fields before Python 3.10
+    names = ("__module__", "__doc__", "__annotations__", *fields)
     namespace = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
     namespace["__qualname__"] = cls.__qualname__
     generated: Type[Any] = dataclasses.dataclass(type(cls.__name__, (), namespace))
