@@ -2,14 +2,16 @@
 
 import os
 
-from awscrt.build import feature_extension, setup_options, sources_under
 from setuptools import setup
+
+from awscrt.build import feature_extension, setup_options, sources_under
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)))
 setup(
     ext_modules=[
-        feature_extension("awscrt._http", sources_under("crt/http", "crt/auth", "native"),
-                          include=["src/awscrt/include"]),
+        feature_extension(
+            "awscrt._http", sources_under("crt/http", "crt/auth", "native"), include=["src/awscrt/include"]
+        ),
     ],
     **setup_options(),
 )

@@ -205,8 +205,12 @@ def test_cancelled_waits_lose_nothing(held):
     async def main():
         connection = await connected(server)
         stream = connection.request(REQUEST)
-        for method in (stream.get_response_status_code, stream.get_response_headers, stream.get_next_response_chunk,
-                       stream.wait_for_completion):
+        for method in (
+            stream.get_response_status_code,
+            stream.get_response_headers,
+            stream.get_next_response_chunk,
+            stream.wait_for_completion,
+        ):
             await cancelled(method())
         for step in go:
             step()
@@ -288,8 +292,9 @@ def test_stream_failure(scripted_server, sent):
     async def main():
         connection = await connected(scripted_server(script))
         stream = connection.request(REQUEST)
-        waiting = [asyncio.ensure_future(method()) for method in
-                   (stream.get_response_status_code, stream.get_response_headers)]
+        waiting = [
+            asyncio.ensure_future(method()) for method in (stream.get_response_status_code, stream.get_response_headers)
+        ]
         body = await whole_body(stream)
         results = await asyncio.gather(*waiting, return_exceptions=True)
         if sent:

@@ -37,10 +37,20 @@ def failure(*arguments, **options):
 # ---- arguments ----
 
 
-@pytest.mark.parametrize("options", [
-    {"host_name": b"bytes"}, {"host_name": None}, {"port": "80"}, {"port": 80.0}, {"bootstrap": 1},
-    {"socket_options": 1}, {"tls_connection_options": 1}, {"proxy_options": 1}, {"manual_window_management": True},
-])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"host_name": b"bytes"},
+        {"host_name": None},
+        {"port": "80"},
+        {"port": 80.0},
+        {"bootstrap": 1},
+        {"socket_options": 1},
+        {"tls_connection_options": 1},
+        {"proxy_options": 1},
+        {"manual_window_management": True},
+    ],
+)
 def test_wrong_types_raise_at_once(options):
     with pytest.raises(AssertionError):
         HttpClientConnection.new(**{"host_name": "127.0.0.1", "port": 80, **options})

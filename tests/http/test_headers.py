@@ -66,8 +66,22 @@ def test_pairs_from_any_sequence(kind):
     assert sorted(HttpHeaders(kind([("a", "1"), ("b", "2")]))) == [("a", "1"), ("b", "2")]
 
 
-@pytest.mark.parametrize("pairs", [None, 1, "ab", {"a": "1"}, iter([("a", "1")]), [["a", "1"]], [("a",)],
-                                   [("a", "1", "2")], [("a", 1)], [None], ["ab"]])
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        None,
+        1,
+        "ab",
+        {"a": "1"},
+        iter([("a", "1")]),
+        [["a", "1"]],
+        [("a",)],
+        [("a", "1", "2")],
+        [("a", 1)],
+        [None],
+        ["ab"],
+    ],
+)
 def test_other_pairs_are_refused(pairs):
     headers = HttpHeaders()
     with pytest.raises(TypeError, match=PAIRS_EXPECTED):

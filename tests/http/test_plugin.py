@@ -34,9 +34,19 @@ def test_errors_have_names():
 
 def loaded_by(statement):
     paths = os.pathsep.join(os.path.dirname(portion) for portion in awscrt.__path__)
-    program = f"import json, sys; before = set(sys.modules); {statement}; print(json.dumps(sorted(set(sys.modules) - before)))"
-    return set(json.loads(subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE,
-                                         env={**os.environ, "PYTHONPATH": paths}).stdout))
+    program = (
+        f"import json, sys; before = set(sys.modules); {statement}; print(json.dumps(list(set(sys.modules) - before)))"
+    )
+    return set(
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-c", program],
+                check=True,
+                stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": paths},
+            ).stdout
+        )
+    )
 
 
 def test_import_is_light():

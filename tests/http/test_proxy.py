@@ -8,11 +8,9 @@ import pytest
 
 from awscrt.http import (
     HttpClientConnection,
-    HttpHeaders,
     HttpProxyAuthenticationType,
     HttpProxyConnectionType,
     HttpProxyOptions,
-    HttpRequest,
 )
 from awscrt.io import ClientTlsContext, TlsContextOptions
 
@@ -67,8 +65,12 @@ def proxied(port, origin_port, host="127.0.0.1", tls=None, **options):
 def test_defaults():
     options = HttpProxyOptions("proxy", 3128)
     assert vars(options) == {
-        "host_name": "proxy", "port": 3128, "tls_connection_options": None,
-        "auth_type": HttpProxyAuthenticationType.Nothing, "auth_username": None, "auth_password": None,
+        "host_name": "proxy",
+        "port": 3128,
+        "tls_connection_options": None,
+        "auth_type": HttpProxyAuthenticationType.Nothing,
+        "auth_username": None,
+        "auth_password": None,
         "connection_type": HttpProxyConnectionType.Legacy,
     }
 
@@ -83,8 +85,15 @@ def test_forwarding(scripted_server, exchange, response, kind):
             peer.send(response(b"forwarded"))
         peer.receive_all()
 
-    connection = proxied(scripted_server(script).port, 8081, host="origin.example", connection_type=kind,
-                         auth_type=BASIC, auth_username="user", auth_password="pass").result(20)
+    connection = proxied(
+        scripted_server(script).port,
+        8081,
+        host="origin.example",
+        connection_type=kind,
+        auth_type=BASIC,
+        auth_username="user",
+        auth_password="pass",
+    ).result(20)
     assert (connection.host_name, connection.port) == ("origin.example", 8081)
     for _ in range(2):
         got = exchange(connection, path="/a?b=c", headers=[("Host", "origin.example")])
@@ -125,12 +134,18 @@ def test_tunnel_with_tls_to_the_origin(tunnel_proxy, nginx, tls_certs, exchange)
     connection.close().result(20)
 
 
-@pytest.mark.parametrize("answer, name", [
-    (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", "AWS_ERROR_HTTP_PROXY_CONNECT_FAILED"),
-    (b"HTTP/1.1 201 Created\r\n\r\n", "AWS_ERROR_HTTP_PROXY_CONNECT_FAILED"),
-    (b"nonsense\r\n\r\n", "AWS_ERROR_HTTP_PROTOCOL_ERROR"),
-    (b"", "AWS_IO_SOCKET_CLOSED"),
-])
+@pytest.mark.parametrize(
+    "answer, name",
+    [
+        (
+            b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+            "AWS_ERROR_HTTP_PROXY_CONNECT_FAILED",
+        ),
+        (b"HTTP/1.1 201 Created\r\n\r\n", "AWS_ERROR_HTTP_PROXY_CONNECT_FAILED"),
+        (b"nonsense\r\n\r\n", "AWS_ERROR_HTTP_PROTOCOL_ERROR"),
+        (b"", "AWS_IO_SOCKET_CLOSED"),
+    ],
+)
 def test_tunnel_refused(scripted_server, answer, name):
     def script(peer):
         peer.receive_until(b"\r\n\r\n")
@@ -155,16 +170,19 @@ def test_environment_is_not_read(answering, connect, exchange, monkeypatch):
 # ---- options are checked when used ----
 
 
-@pytest.mark.parametrize("attribute, value, message", [
-    ("host_name", 1, "HttpProxyOptions.host_name is not a valid string"),
-    ("host_name", None, "HttpProxyOptions.host_name is not a valid string"),
-    ("auth_username", 1, "HttpProxyOptions.auth_username is not a valid string"),
-    ("auth_password", b"x", "HttpProxyOptions.auth_password is not a valid string"),
-    ("tls_connection_options", 1, "HttpProxyOptions.tls_connection_options is not a valid TlsConnectionOptions"),
-    ("auth_type", "x", "HttpProxyOptions.auth_type is not a valid enum"),
-    ("connection_type", None, "HttpProxyOptions.connection_type is not a valid enum"),
-    ("port", "x", "Cannot convert HttpProxyOptions.port to a C uint32_t"),
-])
+@pytest.mark.parametrize(
+    "attribute, value, message",
+    [
+        ("host_name", 1, "HttpProxyOptions.host_name is not a valid string"),
+        ("host_name", None, "HttpProxyOptions.host_name is not a valid string"),
+        ("auth_username", 1, "HttpProxyOptions.auth_username is not a valid string"),
+        ("auth_password", b"x", "HttpProxyOptions.auth_password is not a valid string"),
+        ("tls_connection_options", 1, "HttpProxyOptions.tls_connection_options is not a valid TlsConnectionOptions"),
+        ("auth_type", "x", "HttpProxyOptions.auth_type is not a valid enum"),
+        ("connection_type", None, "HttpProxyOptions.connection_type is not a valid enum"),
+        ("port", "x", "Cannot convert HttpProxyOptions.port to a C uint32_t"),
+    ],
+)
 def test_wrong_types(attribute, value, message):
     options = HttpProxyOptions("127.0.0.1", 1)
     setattr(options, attribute, value)

@@ -80,10 +80,9 @@ def test_falsy_body_is_no_body(falsy):
 
 def test_unfinished_request_is_refused():
     request = HttpRequest.__new__(HttpRequest)
-    with pytest.raises(TypeError):
-        request.method
-    with pytest.raises(TypeError):
-        request.headers
+    for name in ("method", "path", "headers"):
+        with pytest.raises(TypeError):
+            getattr(request, name)
     assert request.body_stream is None
 
 

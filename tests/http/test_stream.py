@@ -117,8 +117,11 @@ def test_many_in_flight(nginx, connect, exchange):
     nginx.add_file("http-small", b"small")
     connections = [connect(nginx.port) for _ in range(8)]
     for _ in range(20):
-        got = [exchange(connection, path="/http-small", headers=[("Host", "localhost")])
-               for connection in connections for _ in range(4)]
+        got = [
+            exchange(connection, path="/http-small", headers=[("Host", "localhost")])
+            for connection in connections
+            for _ in range(4)
+        ]
         assert [each.status() for each in got] == [200] * 32
         assert {each.body for each in got} == {b"small"}
 
@@ -156,7 +159,7 @@ class OnlyRead:
         self._data, self._piece = data, piece
 
     def read(self, size):
-        piece, self._data = self._data[:min(size, self._piece)], self._data[min(size, self._piece):]
+        piece, self._data = self._data[: min(size, self._piece)], self._data[min(size, self._piece) :]
         return piece
 
 
@@ -170,8 +173,12 @@ def test_body_with_content_length(scripted_server, connect, exchange, response, 
         peer.send(response())
         peer.receive_all()
 
-    got = exchange(connect(scripted_server(script).port), "PUT",
-                   headers=[("Host", "test"), ("Content-Length", str(len(data)))], body_stream=make(data))
+    got = exchange(
+        connect(scripted_server(script).port),
+        "PUT",
+        headers=[("Host", "test"), ("Content-Length", str(len(data)))],
+        body_stream=make(data),
+    )
     assert got.status() == 200
 
 
@@ -190,8 +197,12 @@ def test_chunked_body(scripted_server, connect, exchange, response):
         peer.send(response())
         peer.receive_all()
 
-    got = exchange(connect(scripted_server(script).port), "PUT",
-                   headers=[("Host", "test"), ("Transfer-Encoding", "chunked")], body_stream=io.BytesIO(data))
+    got = exchange(
+        connect(scripted_server(script).port),
+        "PUT",
+        headers=[("Host", "test"), ("Transfer-Encoding", "chunked")],
+        body_stream=io.BytesIO(data),
+    )
     assert got.status() == 200 and b"".join(received) == data
 
 
@@ -203,10 +214,16 @@ def test_body_of_another_length(scripted_server, connect, exchange, length):
     assert connection.shutdown_future.exception(20) is not None
 
 
-@pytest.mark.parametrize("raised, expected", [
-    (ValueError("no"), ValueError), (TypeError("no"), ValueError), (KeyError("no"), "AWS_ERROR_UNKNOWN"),
-    (MemoryError(), MemoryError), (BrokenPipeError(), BrokenPipeError),
-])
+@pytest.mark.parametrize(
+    "raised, expected",
+    [
+        (ValueError("no"), ValueError),
+        (TypeError("no"), ValueError),
+        (KeyError("no"), "AWS_ERROR_UNKNOWN"),
+        (MemoryError(), MemoryError),
+        (BrokenPipeError(), BrokenPipeError),
+    ],
+)
 def test_body_that_raises(scripted_server, connect, exchange, capfd, raised, expected):
     class Bad:
         def read(self, size):
@@ -219,14 +236,23 @@ def test_body_that_raises(scripted_server, connect, exchange, capfd, raised, exp
     assert "Treating" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("method, path, headers, code", [
-    ("", "/", [], 2053), ("GE T", "/", [], 2053), ("GET", "", [], 2054), ("GET", "/a b", [], 2054),
-    ("GET", "/\n", [], 2054), ("GET", "/", [("a b", "x")], 2051), ("GET", "/", [(":path", "x")], 2051),
-    ("GET", "/", [("a", "x\ny")], 2052), ("GET", "/", [("Content-Length", "x")], 2052),
-    ("GET", "/", [("Transfer-Encoding", "gzip")], 2052),
-    ("GET", "/", [("Content-Length", "1"), ("Transfer-Encoding", "chunked")], 2050),
-    ("GET", "/", [("Content-Length", "1")], 2056),
-])
+@pytest.mark.parametrize(
+    "method, path, headers, code",
+    [
+        ("", "/", [], 2053),
+        ("GE T", "/", [], 2053),
+        ("GET", "", [], 2054),
+        ("GET", "/a b", [], 2054),
+        ("GET", "/\n", [], 2054),
+        ("GET", "/", [("a b", "x")], 2051),
+        ("GET", "/", [(":path", "x")], 2051),
+        ("GET", "/", [("a", "x\ny")], 2052),
+        ("GET", "/", [("Content-Length", "x")], 2052),
+        ("GET", "/", [("Transfer-Encoding", "gzip")], 2052),
+        ("GET", "/", [("Content-Length", "1"), ("Transfer-Encoding", "chunked")], 2050),
+        ("GET", "/", [("Content-Length", "1")], 2056),
+    ],
+)
 def test_requests_that_break_a_rule_are_refused_at_once(answering, connect, method, path, headers, code):
     with pytest.raises(RuntimeError, match=f"^{code} "):
         connect(answering.port).request(HttpRequest(method, path, HttpHeaders(headers)))
@@ -239,11 +265,17 @@ def failed(error):
     return error.name if isinstance(error, AwsCrtError) else type(error)
 
 
-@pytest.mark.parametrize("reply", [
-    b"HTTP/2.0 200 OK\r\n\r\n", b"HTTP/1.1 20 OK\r\n\r\n", b"nonsense\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/2.0 200 OK\r\n\r\n",
+        b"HTTP/1.1 20 OK\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
 def test_malformed_responses(replying, exchange, reply):
     connection = replying(reply)
     assert failed(exchange(connection).failure()) == "AWS_ERROR_HTTP_PROTOCOL_ERROR"
@@ -282,17 +314,24 @@ def test_utf8_headers_are_text(replying, exchange, response):
     assert got.status() == 200 and got.headers[-1] == ("Name", "café 😀")
 
 
-@pytest.mark.parametrize("sequence", [b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\xff",
-                                      b"\xf0\x80\x80\x80", b"\xe0\x80\x80"])
+@pytest.mark.parametrize(
+    "sequence",
+    [b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\xff", b"\xf0\x80\x80\x80", b"\xe0\x80\x80"],
+)
 def test_malformed_utf8_is_refused(replying, exchange, response, sequence):
     assert failed(exchange(replying(response(b"", b"Name: a" + sequence))).failure()) == "AWS_ERROR_UNKNOWN"
 
 
 @pytest.mark.parametrize("callback", ["on_response", "on_body"])
-@pytest.mark.parametrize("raised, expected", [
-    (ValueError("mine"), ValueError), (KeyError("mine"), "AWS_ERROR_UNKNOWN"), (SystemExit(3), "AWS_ERROR_UNKNOWN"),
-    (NotImplementedError(), NotImplementedError),
-])
+@pytest.mark.parametrize(
+    "raised, expected",
+    [
+        (ValueError("mine"), ValueError),
+        (KeyError("mine"), "AWS_ERROR_UNKNOWN"),
+        (SystemExit(3), "AWS_ERROR_UNKNOWN"),
+        (NotImplementedError(), NotImplementedError),
+    ],
+)
 def test_callback_that_raises_ends_the_connection(replying, response, capfd, callback, raised, expected):
     connection = replying(response(b"x"))
 
@@ -437,7 +476,7 @@ def test_second_init_is_refused(answering, connect):
 
 def test_collected_when_complete(replying, response):
     connection = replying(response(b"x"))
-    stream = connection.request(REQUEST, on_body=lambda **_: stream)
+    stream = connection.request(REQUEST, on_body=lambda **_: None)
     stream.cycle = stream
     stream.activate()
     assert stream.completion_future.result(20) == 200

@@ -3,7 +3,7 @@
 import asyncio
 from concurrent.futures import Future
 from datetime import datetime
-from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple, Type, TypeVar, Union
 
 from awscrt import NativeResource
 from awscrt.auth import AwsCredentialsProviderBase, AwsSignatureType, AwsSignedBodyHeaderType, AwsSigningAlgorithm

@@ -17,9 +17,20 @@ if TYPE_CHECKING:
     from typing import Any, Callable, List, Optional, Sequence
 
 __all__ = [
-    "AwsCredentials", "AwsCredentialsProvider", "AwsCredentialsProviderBase", "AwsSignatureType",
-    "AwsSignedBodyHeaderType", "AwsSignedBodyValue", "AwsSigningAlgorithm", "AwsSigningConfig", "aws_sign_request",
-    "ClientBootstrap", "ClientTlsContext", "HttpProxyOptions", "HttpRequest", "NativeResource",
+    "AwsCredentials",
+    "AwsCredentialsProvider",
+    "AwsCredentialsProviderBase",
+    "AwsSignatureType",
+    "AwsSignedBodyHeaderType",
+    "AwsSignedBodyValue",
+    "AwsSigningAlgorithm",
+    "AwsSigningConfig",
+    "aws_sign_request",
+    "ClientBootstrap",
+    "ClientTlsContext",
+    "HttpProxyOptions",
+    "HttpRequest",
+    "NativeResource",
 ]
 
 _INVALID_ENVIRONMENT = 6150
@@ -66,20 +77,30 @@ class AwsSignedBodyHeaderType(IntEnum):
 # ---- credentials providers ----
 
 
-def _done(result: Any) -> Future[Any]:
+def _done(credentials: AwsCredentials) -> Future[AwsCredentials]:
     from awscrt._futures import Future
 
-    future = Future()
-    future.set_result(result)
+    future: Future[AwsCredentials] = Future()
+    future.set_result(credentials)
     return future
 
 
-def _failed(exception: BaseException) -> Future[Any]:
+def _failed(exception: BaseException) -> Future[AwsCredentials]:
     from awscrt._futures import Future
 
-    future = Future()
+    future: Future[AwsCredentials] = Future()
     future.set_exception(exception)
     return future
+
+
+def _runtime_error(code: int) -> RuntimeError:
+    """What the runtime raises for a code, which it carries along for the signer."""
+    try:
+        _core.raise_error(code)
+    except RuntimeError as error:
+        error.code = code  # type: ignore[attr-defined]
+        return error
+    raise AssertionError("raise_error() raises")
 
 
 class _Environment:
@@ -112,12 +133,9 @@ class _Delegate:
 
     def _report(self, problem: BaseException) -> Future[AwsCredentials]:
         _http.report_unraisable(problem, self._function)
-        try:
-            _core.raise_error(_DELEGATE_FAILURE)
-        except RuntimeError as failure:
-            failure.code = _DELEGATE_FAILURE  # type: ignore[attr-defined]  # for the signer
-            failure.__cause__ = problem
-            return _failed(failure)
+        failure = _runtime_error(_DELEGATE_FAILURE)
+        failure.__cause__ = problem
+        return _failed(failure)
 
 
 class _Chain:
@@ -161,8 +179,9 @@ class AwsCredentialsProvider(AwsCredentialsProviderBase):
         self._binding = binding
 
     @classmethod
-    def new_static(cls, access_key_id: str, secret_access_key: str,
-                   session_token: Optional[str] = None) -> AwsCredentialsProvider:
+    def new_static(
+        cls, access_key_id: str, secret_access_key: str, session_token: Optional[str] = None
+    ) -> AwsCredentialsProvider:
         """Always the same credentials.
 
         :raises RuntimeError: the key id or the secret is empty
@@ -216,7 +235,8 @@ class AwsCredentialsProvider(AwsCredentialsProviderBase):
         source = self._binding
         if isinstance(source, AwsCredentials):
             return _done(source)
-        return source.get_credentials()
+        answer: Future[AwsCredentials] = source.get_credentials()
+        return answer
 
 
 # ---- signing ----
@@ -244,14 +264,22 @@ class AwsSigningConfig(_http.SigningConfig):
 
     __slots__ = ()
 
-    def __init__(self, algorithm: AwsSigningAlgorithm = AwsSigningAlgorithm.V4,
-                 signature_type: AwsSignatureType = AwsSignatureType.HTTP_REQUEST_HEADERS,
-                 credentials_provider: Optional[AwsCredentialsProviderBase] = None, region: str = "",
-                 service: str = "", date: Optional[datetime] = None,
-                 should_sign_header: Optional[Callable[..., bool]] = None, use_double_uri_encode: bool = True,
-                 should_normalize_uri_path: bool = True, signed_body_value: Optional[str] = None,
-                 signed_body_header_type: AwsSignedBodyHeaderType = AwsSignedBodyHeaderType.NONE,
-                 expiration_in_seconds: Optional[int] = None, omit_session_token: bool = False) -> None:
+    def __init__(
+        self,
+        algorithm: AwsSigningAlgorithm = AwsSigningAlgorithm.V4,
+        signature_type: AwsSignatureType = AwsSignatureType.HTTP_REQUEST_HEADERS,
+        credentials_provider: Optional[AwsCredentialsProviderBase] = None,
+        region: str = "",
+        service: str = "",
+        date: Optional[datetime] = None,
+        should_sign_header: Optional[Callable[..., bool]] = None,
+        use_double_uri_encode: bool = True,
+        should_normalize_uri_path: bool = True,
+        signed_body_value: Optional[str] = None,
+        signed_body_header_type: AwsSignedBodyHeaderType = AwsSignedBodyHeaderType.NONE,
+        expiration_in_seconds: Optional[int] = None,
+        omit_session_token: bool = False,
+    ) -> None:
         assert isinstance(algorithm, AwsSigningAlgorithm)
         assert isinstance(signature_type, AwsSignatureType)
         assert credentials_provider is None or isinstance(credentials_provider, AwsCredentialsProviderBase)
@@ -261,9 +289,21 @@ class AwsSigningConfig(_http.SigningConfig):
         assert signed_body_value is None or (isinstance(signed_body_value, str) and signed_body_value)
         assert isinstance(signed_body_header_type, AwsSignedBodyHeaderType)
         assert expiration_in_seconds is None or expiration_in_seconds > 0
-        super().__init__(algorithm, signature_type, credentials_provider, region, service, date, should_sign_header,
-                         use_double_uri_encode, should_normalize_uri_path, signed_body_value,
-                         signed_body_header_type, expiration_in_seconds, omit_session_token)
+        super().__init__(
+            algorithm,
+            signature_type,
+            credentials_provider,
+            region,
+            service,
+            date,
+            should_sign_header,
+            use_double_uri_encode,
+            should_normalize_uri_path,
+            signed_body_value,
+            signed_body_header_type,
+            expiration_in_seconds,
+            omit_session_token,
+        )
 
     def replace(self, **kwargs: Any) -> AwsSigningConfig:
         """Return a copy with some fields changed; unknown names are ignored."""
@@ -272,9 +312,19 @@ class AwsSigningConfig(_http.SigningConfig):
 
 
 _CONFIG_FIELDS = (
-    "algorithm", "signature_type", "credentials_provider", "region", "service", "date", "should_sign_header",
-    "use_double_uri_encode", "should_normalize_uri_path", "signed_body_value", "signed_body_header_type",
-    "expiration_in_seconds", "omit_session_token",
+    "algorithm",
+    "signature_type",
+    "credentials_provider",
+    "region",
+    "service",
+    "date",
+    "should_sign_header",
+    "use_double_uri_encode",
+    "should_normalize_uri_path",
+    "signed_body_value",
+    "signed_body_header_type",
+    "expiration_in_seconds",
+    "omit_session_token",
 )
 
 

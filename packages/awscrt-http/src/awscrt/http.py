@@ -27,10 +27,24 @@ if TYPE_CHECKING:
     from typing import Optional
 
 __all__ = [
-    "HttpClientConnection", "HttpClientConnectionBase", "HttpClientStream", "HttpClientStreamBase",
-    "HttpConnectionBase", "HttpHeaders", "HttpMessageBase", "HttpProxyAuthenticationType", "HttpProxyConnectionType",
-    "HttpProxyOptions", "HttpRequest", "HttpStreamBase", "HttpVersion", "ClientBootstrap", "InputStream",
-    "NativeResource", "SocketOptions", "TlsConnectionOptions",
+    "HttpClientConnection",
+    "HttpClientConnectionBase",
+    "HttpClientStream",
+    "HttpClientStreamBase",
+    "HttpConnectionBase",
+    "HttpHeaders",
+    "HttpMessageBase",
+    "HttpProxyAuthenticationType",
+    "HttpProxyConnectionType",
+    "HttpProxyOptions",
+    "HttpRequest",
+    "HttpStreamBase",
+    "HttpVersion",
+    "ClientBootstrap",
+    "InputStream",
+    "NativeResource",
+    "SocketOptions",
+    "TlsConnectionOptions",
 ]
 
 
@@ -74,10 +88,16 @@ class HttpProxyOptions:
     :param connection_type: what is asked of the proxy
     """
 
-    def __init__(self, host_name: str, port: int, tls_connection_options: Optional[TlsConnectionOptions] = None,
-                 auth_type: HttpProxyAuthenticationType = HttpProxyAuthenticationType.Nothing,
-                 auth_username: Optional[str] = None, auth_password: Optional[str] = None,
-                 connection_type: HttpProxyConnectionType = HttpProxyConnectionType.Legacy) -> None:
+    def __init__(
+        self,
+        host_name: str,
+        port: int,
+        tls_connection_options: Optional[TlsConnectionOptions] = None,
+        auth_type: HttpProxyAuthenticationType = HttpProxyAuthenticationType.Nothing,
+        auth_username: Optional[str] = None,
+        auth_password: Optional[str] = None,
+        connection_type: HttpProxyConnectionType = HttpProxyConnectionType.Legacy,
+    ) -> None:
         self.host_name = host_name
         self.port = port
         self.tls_connection_options = tls_connection_options
@@ -87,11 +107,16 @@ class HttpProxyOptions:
         self.connection_type = connection_type
 
 
-def _check_connect_arguments(host_name: str, port: int, bootstrap: Optional[ClientBootstrap],
-                             socket_options: Optional[SocketOptions],
-                             tls_connection_options: Optional[TlsConnectionOptions],
-                             proxy_options: Optional[HttpProxyOptions], manual_window_management: bool,
-                             initial_window_size: Optional[int]) -> None:
+def _check_connect_arguments(
+    host_name: str,
+    port: int,
+    bootstrap: Optional[ClientBootstrap],
+    socket_options: Optional[SocketOptions],
+    tls_connection_options: Optional[TlsConnectionOptions],
+    proxy_options: Optional[HttpProxyOptions],
+    manual_window_management: bool,
+    initial_window_size: Optional[int],
+) -> None:
     assert isinstance(host_name, str)
     assert isinstance(port, int)
     assert isinstance(bootstrap, ClientBootstrap) or bootstrap is None
@@ -109,12 +134,18 @@ class HttpClientConnection(_http.ClientConnection):
     """
 
     @classmethod
-    def new(cls, host_name: str, port: int, bootstrap: Optional[ClientBootstrap] = None,
-            socket_options: Optional[SocketOptions] = None,
-            tls_connection_options: Optional[TlsConnectionOptions] = None,
-            proxy_options: Optional[HttpProxyOptions] = None, manual_window_management: bool = False,
-            initial_window_size: Optional[int] = None,
-            read_buffer_capacity: Optional[int] = None) -> Future[HttpClientConnection]:
+    def new(
+        cls,
+        host_name: str,
+        port: int,
+        bootstrap: Optional[ClientBootstrap] = None,
+        socket_options: Optional[SocketOptions] = None,
+        tls_connection_options: Optional[TlsConnectionOptions] = None,
+        proxy_options: Optional[HttpProxyOptions] = None,
+        manual_window_management: bool = False,
+        initial_window_size: Optional[int] = None,
+        read_buffer_capacity: Optional[int] = None,
+    ) -> Future[HttpClientConnection]:
         """Connect to a server.
 
         :param host_name: name or address; a path with ``SocketDomain.Local``
@@ -129,10 +160,28 @@ class HttpClientConnection(_http.ClientConnection):
         :return: future of the connection; it fails with what went wrong, host and port in its message
         :raises AssertionError: an argument of a wrong type
         """
-        _check_connect_arguments(host_name, port, bootstrap, socket_options, tls_connection_options, proxy_options,
-                                 manual_window_management, initial_window_size)
-        return _http.connect(cls, host_name, port, bootstrap, socket_options, tls_connection_options, proxy_options,
-                             manual_window_management, initial_window_size, read_buffer_capacity)
+        _check_connect_arguments(
+            host_name,
+            port,
+            bootstrap,
+            socket_options,
+            tls_connection_options,
+            proxy_options,
+            manual_window_management,
+            initial_window_size,
+        )
+        return _http.connect(
+            cls,
+            host_name,
+            port,
+            bootstrap,
+            socket_options,
+            tls_connection_options,
+            proxy_options,
+            manual_window_management,
+            initial_window_size,
+            read_buffer_capacity,
+        )
 
 
 class HttpClientStream(_http.ClientStream):

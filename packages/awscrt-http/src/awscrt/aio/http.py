@@ -20,25 +20,61 @@ from awscrt.http import (
 from awscrt.io import ClientBootstrap, InputStream, SocketOptions, TlsConnectionOptions
 
 if TYPE_CHECKING:
-    from typing import Any, AsyncIterator, List, Optional, Tuple, Type, TypeVar
+    from typing import AsyncIterator, List, Optional, Tuple, Type, TypeVar
 
     _Connection = TypeVar("_Connection", bound="AIOHttpClientConnectionUnified")
 
 __all__ = [
-    "AIOHttpClientConnection", "AIOHttpClientConnectionUnified", "AIOHttpClientStream", "AIOHttpClientStreamUnified",
-    "ClientBootstrap", "HttpClientConnectionBase", "HttpClientStreamBase", "HttpProxyOptions", "HttpRequest",
-    "HttpVersion", "InputStream", "SocketOptions", "TlsConnectionOptions",
+    "AIOHttpClientConnection",
+    "AIOHttpClientConnectionUnified",
+    "AIOHttpClientStream",
+    "AIOHttpClientStreamUnified",
+    "ClientBootstrap",
+    "HttpClientConnectionBase",
+    "HttpClientStreamBase",
+    "HttpProxyOptions",
+    "HttpRequest",
+    "HttpVersion",
+    "InputStream",
+    "SocketOptions",
+    "TlsConnectionOptions",
 ]
 
 
-async def _connect(cls: Type[_Connection], host_name: str, port: int, bootstrap: Optional[ClientBootstrap],
-                   socket_options: Optional[SocketOptions], tls_connection_options: Optional[TlsConnectionOptions],
-                   proxy_options: Optional[HttpProxyOptions], manual_window_management: bool,
-                   initial_window_size: Optional[int], read_buffer_capacity: Optional[int]) -> _Connection:
-    _check_connect_arguments(host_name, port, bootstrap, socket_options, tls_connection_options, proxy_options,
-                             manual_window_management, initial_window_size)
-    connecting = _http.connect(cls, host_name, port, bootstrap, socket_options, tls_connection_options, proxy_options,
-                               manual_window_management, initial_window_size, read_buffer_capacity)
+async def _connect(
+    cls: Type[_Connection],
+    host_name: str,
+    port: int,
+    bootstrap: Optional[ClientBootstrap],
+    socket_options: Optional[SocketOptions],
+    tls_connection_options: Optional[TlsConnectionOptions],
+    proxy_options: Optional[HttpProxyOptions],
+    manual_window_management: bool,
+    initial_window_size: Optional[int],
+    read_buffer_capacity: Optional[int],
+) -> _Connection:
+    _check_connect_arguments(
+        host_name,
+        port,
+        bootstrap,
+        socket_options,
+        tls_connection_options,
+        proxy_options,
+        manual_window_management,
+        initial_window_size,
+    )
+    connecting = _http.connect(
+        cls,
+        host_name,
+        port,
+        bootstrap,
+        socket_options,
+        tls_connection_options,
+        proxy_options,
+        manual_window_management,
+        initial_window_size,
+        read_buffer_capacity,
+    )
     # Cancelling this coroutine cancels the future, and a connection that nobody takes is closed.
     return await asyncio.wrap_future(connecting)
 
@@ -50,18 +86,33 @@ class AIOHttpClientConnectionUnified(_http.AsyncConnection):
     """
 
     @classmethod
-    async def new(cls, host_name: str, port: int, bootstrap: Optional[ClientBootstrap] = None,
-                  socket_options: Optional[SocketOptions] = None,
-                  tls_connection_options: Optional[TlsConnectionOptions] = None,
-                  proxy_options: Optional[HttpProxyOptions] = None, manual_window_management: bool = False,
-                  initial_window_size: Optional[int] = None) -> AIOHttpClientConnectionUnified:
+    async def new(
+        cls,
+        host_name: str,
+        port: int,
+        bootstrap: Optional[ClientBootstrap] = None,
+        socket_options: Optional[SocketOptions] = None,
+        tls_connection_options: Optional[TlsConnectionOptions] = None,
+        proxy_options: Optional[HttpProxyOptions] = None,
+        manual_window_management: bool = False,
+        initial_window_size: Optional[int] = None,
+    ) -> AIOHttpClientConnectionUnified:
         """Connect to a server; see :meth:`awscrt.http.HttpClientConnection.new`.
 
         :return: an :class:`AIOHttpClientConnection`
         """
-        return await _connect(cls if cls is not AIOHttpClientConnectionUnified else AIOHttpClientConnection,
-                              host_name, port, bootstrap, socket_options, tls_connection_options, proxy_options,
-                              manual_window_management, initial_window_size, None)
+        return await _connect(
+            cls if cls is not AIOHttpClientConnectionUnified else AIOHttpClientConnection,
+            host_name,
+            port,
+            bootstrap,
+            socket_options,
+            tls_connection_options,
+            proxy_options,
+            manual_window_management,
+            initial_window_size,
+            None,
+        )
 
     async def close(self) -> None:
         """Close the connection and wait until it is gone.
@@ -71,8 +122,12 @@ class AIOHttpClientConnectionUnified(_http.AsyncConnection):
         # Shielded: a cancelled wait must not cancel the future that others look at.
         await asyncio.shield(asyncio.wrap_future(self._close()))
 
-    def request(self, request: HttpRequest, request_body_generator: Optional[AsyncIterator[bytes]] = None,
-                loop: Optional[asyncio.AbstractEventLoop] = None) -> AIOHttpClientStreamUnified:
+    def request(
+        self,
+        request: HttpRequest,
+        request_body_generator: Optional[AsyncIterator[bytes]] = None,
+        loop: Optional[asyncio.AbstractEventLoop] = None,
+    ) -> AIOHttpClientStreamUnified:
         """Send a request.
 
         :param request: what to send; its ``body_stream`` is the body
@@ -87,18 +142,38 @@ class AIOHttpClientConnection(AIOHttpClientConnectionUnified):
     """An HTTP/1.1 connection."""
 
     @classmethod
-    async def new(cls, host_name: str, port: int, bootstrap: Optional[ClientBootstrap] = None,
-                  socket_options: Optional[SocketOptions] = None,
-                  tls_connection_options: Optional[TlsConnectionOptions] = None,
-                  proxy_options: Optional[HttpProxyOptions] = None, manual_window_management: bool = False,
-                  initial_window_size: Optional[int] = None,
-                  read_buffer_capacity: Optional[int] = None) -> AIOHttpClientConnection:
+    async def new(
+        cls,
+        host_name: str,
+        port: int,
+        bootstrap: Optional[ClientBootstrap] = None,
+        socket_options: Optional[SocketOptions] = None,
+        tls_connection_options: Optional[TlsConnectionOptions] = None,
+        proxy_options: Optional[HttpProxyOptions] = None,
+        manual_window_management: bool = False,
+        initial_window_size: Optional[int] = None,
+        read_buffer_capacity: Optional[int] = None,
+    ) -> AIOHttpClientConnection:
         """Connect to a server; see :meth:`awscrt.http.HttpClientConnection.new`."""
-        return await _connect(cls, host_name, port, bootstrap, socket_options, tls_connection_options, proxy_options,
-                              manual_window_management, initial_window_size, read_buffer_capacity)
+        return await _connect(
+            cls,
+            host_name,
+            port,
+            bootstrap,
+            socket_options,
+            tls_connection_options,
+            proxy_options,
+            manual_window_management,
+            initial_window_size,
+            read_buffer_capacity,
+        )
 
-    def request(self, request: HttpRequest, request_body_generator: Optional[AsyncIterator[bytes]] = None,
-                loop: Optional[asyncio.AbstractEventLoop] = None) -> AIOHttpClientStream:
+    def request(
+        self,
+        request: HttpRequest,
+        request_body_generator: Optional[AsyncIterator[bytes]] = None,
+        loop: Optional[asyncio.AbstractEventLoop] = None,
+    ) -> AIOHttpClientStream:
         """Send a request; see :meth:`AIOHttpClientConnectionUnified.request`."""
         return AIOHttpClientStream(self, request, loop)
 
@@ -111,9 +186,13 @@ class AIOHttpClientStreamUnified(_http.AsyncStream):
 
     __slots__ = ()
 
-    def __init__(self, connection: AIOHttpClientConnectionUnified, request: HttpRequest,
-                 request_body_generator: Optional[AsyncIterator[bytes]] = None,
-                 loop: Optional[asyncio.AbstractEventLoop] = None) -> None:
+    def __init__(
+        self,
+        connection: AIOHttpClientConnectionUnified,
+        request: HttpRequest,
+        request_body_generator: Optional[AsyncIterator[bytes]] = None,
+        loop: Optional[asyncio.AbstractEventLoop] = None,
+    ) -> None:
         if loop is None:
             loop = asyncio.get_event_loop()
         elif not isinstance(loop, asyncio.AbstractEventLoop):
@@ -146,12 +225,13 @@ class AIOHttpClientStreamUnified(_http.AsyncStream):
         Waiters are served in order, each piece goes to one of them. A failed stream gives ``b""`` as well;
         :meth:`wait_for_completion` tells.
         """
-        chunk: Any = self._next_chunk()
-        if type(chunk) is bytes:
+        chunk = self._next_chunk()
+        if isinstance(chunk, bytes):
             return chunk
         try:
             return await chunk
         except asyncio.CancelledError:
+            # Handed over in the same turn of the loop: somebody else shall have it.
             if chunk.done() and not chunk.cancelled() and chunk.result():
                 self._return_chunk(chunk.result())
             raise
@@ -171,6 +251,10 @@ class AIOHttpClientStreamUnified(_http.AsyncStream):
 class AIOHttpClientStream(AIOHttpClientStreamUnified):
     """One HTTP/1.1 request with its response."""
 
-    def __init__(self, connection: AIOHttpClientConnection, request: HttpRequest,
-                 loop: Optional[asyncio.AbstractEventLoop] = None) -> None:
+    def __init__(
+        self,
+        connection: AIOHttpClientConnection,
+        request: HttpRequest,
+        loop: Optional[asyncio.AbstractEventLoop] = None,
+    ) -> None:
         super().__init__(connection, request, None, loop)
