@@ -33,15 +33,6 @@ def _hash(body: Body, name: str) -> bytes:
     return digest.digest()
 
 
-def _xxhash(body: Body, constructor: str) -> bytes:
-    from awscrt.checksums import XXHash
-
-    state = getattr(XXHash, constructor)()
-    for view in body.views():
-        state.update(view)
-    return bytes(state.finalize())
-
-
 def digest(algorithm: str, body: Body) -> bytes:
     """The raw checksum of a body. Algorithms beyond the standard library's come from ``awscrt.checksums``."""
     if algorithm == "CRC32":
@@ -52,9 +43,6 @@ def digest(algorithm: str, body: Body) -> bytes:
         from awscrt import checksums
 
         return _crc(body, checksums.crc32c, 4) if algorithm == "CRC32C" else _crc(body, checksums.crc64nvme, 8)
-    xxhashes = {"XXHASH64": "new_xxhash64", "XXHASH3": "new_xxhash3_64", "XXHASH128": "new_xxhash3_128"}
-    if algorithm in xxhashes:
-        return _xxhash(body, xxhashes[algorithm])
     raise S3Error(400, "InvalidRequest", f"Checksum algorithm {algorithm!r} is not supported.")
 
 
