@@ -262,7 +262,7 @@ def test_failed_part_aborts_the_upload(store: Store) -> None:
     error = store.put("k", content(30 * MIB)).wait().error
     assert isinstance(error, S3ResponseError)
     assert (error.status_code, error.operation_name) == (403, "UploadPart")
-    assert store.operations()[-1] == "AbortMultipartUpload"
+    assert store.operations().count("AbortMultipartUpload") == 1
     assert store.endpoint.open_uploads() == []
 
 
@@ -298,7 +298,7 @@ def test_complete_that_fails_after_its_head_was_sent(store: Store) -> None:
 def test_part_without_etag(store: Store) -> None:
     store.endpoint.fail_next(operation="UploadPart", part_number=1, drop_headers=["ETag"])
     assert store.put("k", content(9 * MIB)).wait().error.name == "AWS_ERROR_S3_MISSING_ETAG"
-    assert store.operations()[-1] == "AbortMultipartUpload"
+    assert store.operations().count("AbortMultipartUpload") == 1
 
 
 def test_create_without_upload_id(store: Store) -> None:
