@@ -151,6 +151,36 @@ def test_many_in_flight(nginx):
     run(main())
 
 
+def test_busy_loop_holds_the_peer_up(scripted_server, eventually):
+    """What is on its way to an asyncio loop that does not get round to it is bounded."""
+    piece = b"x" * 65536
+    pieces = 1024  # 64 MiB, far more than the sockets' buffers
+    sent = []
+
+    def script(peer):
+        peer.receive_until(b"\r\n\r\n")
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(piece) * pieces))
+        for _ in range(pieces):
+            peer.send(piece)
+            sent.append(1)
+        peer.receive_all()
+
+    def stalled():
+        before = len(sent)
+        threading.Event().wait(0.2)
+        return before and len(sent) == before
+
+    async def main():
+        connection = await connected(scripted_server(script))
+        stream = connection.request(REQUEST)
+        eventually(stalled)  # blocks the asyncio loop
+        assert len(sent) < pieces // 2
+        assert len(await whole_body(stream)) == len(piece) * pieces
+        await connection.close()
+
+    run(main())
+
+
 # ---- waiters ----
 
 

@@ -77,8 +77,6 @@ int awscrt_http_args_of_tuple(const awscrt_params *params, PyObject *args, PyObj
 /* UTF-8 of a str, borrowed from it. 0, or -1 + exception: AssertionError when it is no str. */
 int awscrt_http_text(PyObject *object, crt_bytes *out);
 PyObject *awscrt_http_assertion(void);
-/* Raises the RuntimeError for `code`. */
-PyObject *awscrt_http_fail(int code, const char *detail);
 
 /* Calls with keywords only. Steals nothing. */
 PyObject *awscrt_http_call_keywords(PyObject *callable, PyObject *const *names, PyObject *const *values, int count);

@@ -405,7 +405,7 @@ awscrt_exchange *awscrt_exchange_new(const awscrt_exchange_options *options) {
                                    exchange, &exchange->native);
     if (code) {
         crt_free(exchange);
-        awscrt_raise(code, NULL);
+        awscrt_raise(code, code == AWS_ERROR_HTTP_CONNECTION_CLOSED ? options->where : NULL);
         return NULL;
     }
     if (options->mailbox) {

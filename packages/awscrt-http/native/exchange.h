@@ -53,6 +53,7 @@ struct awscrt_exchange {
 
 typedef struct awscrt_exchange_options {
     crt_http_conn *conn;
+    const char *where; /* "host:port" */
     const crt_http_message *message;
     awscrt_mailbox *mailbox; /* NULL: events run on the loop's thread */
     bool wants_head;

@@ -122,7 +122,7 @@ static int name_and_value(const char *function, PyObject *const *args, Py_ssize_
 
 static PyObject *none_or_fail(int code) {
     if (code) {
-        return awscrt_http_fail(code, NULL);
+        return awscrt_raise(code, NULL);
     }
     Py_RETURN_NONE;
 }
@@ -163,7 +163,7 @@ static int add_pair(crt_http_headers *headers, PyObject *pair) {
     }
     int code = crt_http_headers_add(headers, name, value);
     if (code) {
-        awscrt_http_fail(code, NULL);
+        awscrt_raise(code, NULL);
         return -1;
     }
     return 0;

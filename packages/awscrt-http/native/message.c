@@ -132,7 +132,7 @@ static int set_text(PyObject *self, PyObject *value, set_text_fn set, const char
     }
     int code = set(of(self)->message, crt_bytes_of(text, (size_t)len));
     if (code) {
-        awscrt_http_fail(code, NULL);
+        awscrt_raise(code, NULL);
         return -1;
     }
     return 0;
@@ -158,7 +158,7 @@ static int request_init(PyObject *self, PyObject *args, PyObject *kwargs) {
         return -1;
     }
     if (code) {
-        awscrt_http_fail(code, NULL);
+        awscrt_raise(code, NULL);
         return -1;
     }
     return set_constructor_body(self, given[3]);

@@ -141,6 +141,7 @@ int awscrt_stream_bind(stream_data *data, PyObject *request, const awscrt_exchan
         return -1;
     }
     options.conn = awscrt_http_conn_native(conn);
+    options.where = awscrt_http_conn_where(conn);
     data->exchange = awscrt_exchange_new(&options);
     return data->exchange ? 0 : -1;
 }

@@ -158,10 +158,6 @@ int awscrt_http_text(PyObject *object, crt_bytes *out) {
     return 0;
 }
 
-PyObject *awscrt_http_fail(int code, const char *detail) {
-    return awscrt_raise(code, detail);
-}
-
 PyObject *awscrt_http_call_keywords(PyObject *callable, PyObject *const *names, PyObject *const *values, int count) {
     PyObject *keywords = PyDict_New();
     PyObject *result = NULL;
