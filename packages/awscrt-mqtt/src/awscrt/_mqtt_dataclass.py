@@ -51,5 +51,5 @@ def dataclass(cls: Type[_T]) -> Type[_T]:
     """Make ``cls`` a dataclass. Fields with a default must have a plain one (no ``field()``), as class attribute."""
     for name in _GENERATED:
         setattr(cls, name, _Deferred(cls, name))
-    cls.__hash__ = None  # as eq=True does
+    cls.__hash__ = None  # type: ignore[assignment,method-assign]  # as eq=True does
     return cls

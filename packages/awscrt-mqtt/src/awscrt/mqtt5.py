@@ -14,7 +14,8 @@ from __future__ import annotations
 from enum import IntEnum
 
 from awscrt import NativeResource, _mqtt
-from awscrt.io import ExponentialBackoffJitterMode
+from awscrt import exceptions as exceptions  # re-exported
+from awscrt.io import ClientBootstrap, ClientTlsContext, ExponentialBackoffJitterMode, SocketOptions
 
 TYPE_CHECKING = False  # typing is a large part of a small program's import time
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Optional, Sequence, Union
 
     from awscrt.http import HttpProxyOptions, HttpRequest
-    from awscrt.io import ClientBootstrap, ClientTlsContext, SocketOptions
 else:
     from awscrt._mqtt_dataclass import dataclass
 
@@ -69,6 +69,15 @@ __all__ = [
     "UserProperty",
     "WebsocketHandshakeTransformArgs",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Names of awscrt.http that programs look for here; the package is optional.
+    if name in ("HttpProxyOptions", "HttpRequest"):
+        from awscrt import http
+
+        return getattr(http, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 # ---- enums ----
@@ -500,8 +509,6 @@ class LifecycleDisconnectData:
 
 class PublishAcknowledgementControlHandle:
     """Stands for the acknowledgement of one received publish; see :class:`PublishReceivedData`."""
-
-    __slots__ = ("_control_id",)
 
     def __init__(self, control_id: int) -> None:
         self._control_id = control_id
