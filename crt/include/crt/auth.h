@@ -33,7 +33,7 @@ typedef struct crt_signing_config {
     bool normalize_path;
     bool omit_session_token;
     bool add_content_sha256; /* header x-amz-content-sha256 */
-    crt_bytes body_value;    /* payload hash used verbatim; empty: body_sha256_hex must be given */
+    crt_bytes body_value;    /* payload hash used verbatim; empty: of no body or of one in memory it is computed */
     uint64_t expires_secs;   /* query signing; 0: absent */
     /* May be NULL: all headers (the skip list is always applied). */
     bool (*should_sign)(void *user, crt_bytes name);
