@@ -25,13 +25,6 @@ def refuse(*args: Any, **kwargs: Any) -> None:
     raise Refusal
 
 
-@pytest.fixture
-def unraisable(monkeypatch: pytest.MonkeyPatch) -> List[BaseException]:
-    caught: List[BaseException] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda args: caught.append(args.exc_value))
-    return caught
-
-
 @pytest.mark.parametrize("name", ["on_headers", "on_body"])
 @pytest.mark.parametrize("size", [5, 4 * MIB])
 def test_exception_in_a_callback_ends_the_transfer(store_with: Callable[..., Store], name: str, size: int) -> None:
@@ -65,7 +58,9 @@ def test_exception_in_on_body_of_an_upload_never_comes(store: Store) -> None:
     store.put("k", b"hello", on_body=refuse).result()
 
 
-def test_exceptions_that_change_nothing(store: Store, unraisable: List[BaseException]) -> None:
+def test_exceptions_that_change_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    unraisable: List[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: unraisable.append(args.exc_value))
     store.endpoint.put_object(BUCKET, "k", b"hello")
     over = threading.Event()
 
