@@ -294,7 +294,7 @@ static void read_now(socket_stream *s) {
             return;
         }
         if (n < 0) {
-            end_stream(s, (int)-n, "receiving failed");
+            end_stream(s, (int)-n, n == -AWS_IO_SOCKET_CLOSED ? "reset by the peer" : "receiving failed");
             return;
         }
         s->base.handler->on_data(s->base.user, (size_t)n);

@@ -148,6 +148,9 @@ void crt_openssl_handshake_reason(const SSL *ssl, const char *host, const char *
         verdict(result, host, names, out, size);
     } else if (ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_INVALID_STATUS_RESPONSE) {
         snprintf(out, size, "the stapled OCSP response does not vouch for the certificate");
+    } else if (ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_WRONG_VERSION_NUMBER) {
+        /* The first record's version is not 3.x, which every TLS has: mostly a port for clear text. */
+        snprintf(out, size, "the server does not speak TLS on this port (wrong version number)");
     } else {
         crt_openssl_reason(out, size);
     }

@@ -284,11 +284,21 @@ void crt_mqtt_connection_end(crt_mqtt_client *c, const crt_fault *fault, int rea
     crt_mqtt_connection_end_with(c, fault, reason < 0 ? NULL : crt_mqtt_own(&packet));
 }
 
+/* A transport without a proxy or TLS begins its stories with the address, which may be the host as it was given. */
+static bool names_target(const crt_mqtt_client *c, const char *story) {
+    size_t len = strlen(c->host);
+    return strncmp(story, c->host, len) == 0 && story[len] == ':';
+}
+
 void crt_mqtt_stream_closed(crt_mqtt_client *c, const crt_fault *fault) {
     if (c->ending.code == 0) {
         int code = fault->code ? fault->code : AWS_IO_SOCKET_CLOSED;
         const char *why = fault->detail[0] ? fault->detail : "the server closed the connection";
-        crt_mqtt_connection_fault(c, &c->ending, code, why);
+        if (names_target(c, why)) {
+            crt_fail(&c->ending, code, "%s", why);
+        } else {
+            crt_mqtt_connection_fault(c, &c->ending, code, why);
+        }
     }
     crt_stream_release(c->stream);
     c->stream = NULL;

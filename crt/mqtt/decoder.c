@@ -79,6 +79,12 @@ static int refuse(crt_mqtt_decoder *d, int status, crt_fault *fault, const char 
     return crt_fail(fault, status, "%s", why);
 }
 
+/* M5 2.1.2, 2.1.3: no packet has type 0, and all a server sends but PUBLISH have flags 0. */
+static bool begins_packet(uint8_t first) {
+    int type = first >> 4;
+    return type == CRT_MQTT_PUBLISH || (type != 0 && (first & 0x0F) == 0);
+}
+
 int crt_mqtt_decoder_next(crt_mqtt_decoder *d, crt_mqtt_packet *out, bool *have, crt_fault *fault) {
     *have = false;
     if (d->failed) {
@@ -90,6 +96,12 @@ int crt_mqtt_decoder_next(crt_mqtt_decoder *d, crt_mqtt_packet *out, bool *have,
         return 0;
     }
     d->failed_type = in.ptr[0] >> 4;
+    if (!begins_packet(in.ptr[0])) {
+        /* Not after the length: a peer that speaks another protocol may never send as much as its bytes announce. */
+        d->failed = true;
+        return crt_fail(fault, AWS_ERROR_MQTT5_DECODE_PROTOCOL_ERROR,
+                        "the server does not speak MQTT: no packet begins with 0x%02x (M5 2.1)", in.ptr[0]);
+    }
     uint32_t remaining = 0;
     int header = read_fixed_header(in, &remaining);
     if (header == 0) {

@@ -360,10 +360,6 @@ static int decode_body(crt_mqtt_decoder *d, uint8_t first, reader *r, crt_mqtt_p
 int crt_mqtt5_decode(crt_mqtt_decoder *decoder, uint8_t first, crt_bytes body, crt_mqtt_packet *out, crt_fault *fault) {
     reader r = {body.ptr, body.len, false};
     out->type = first >> 4;
-    if (out->type != CRT_MQTT_PUBLISH && (first & 0x0F) != 0) {
-        return crt_fail(fault, AWS_ERROR_MQTT5_DECODE_PROTOCOL_ERROR, "packet type %d with reserved flags (M5 2.1.3)",
-                        out->type);
-    }
     int status = decode_body(decoder, first, &r, out, fault);
     if (status == 0 && r.left) {
         return crt_fail(fault, AWS_ERROR_MQTT5_DECODE_PROTOCOL_ERROR, "packet type %d with %zu bytes too many",
