@@ -793,6 +793,9 @@ static void iot_core_limits_generate_an_id_and_pace_publishes(void **state) {
     assert_int_equal(recv(f->peer, id, 32, MSG_WAITALL), 32);
     assert_true(memchr(id, 'g', 32) == NULL);
     broker_sends(f, B(CONNACK));
+    char connected[80];
+    snprintf(connected, sizeof(connected), "connected rejoined=0 client_id=gen%.32s", (const char *)id);
+    expect(f, connected); /* before that, a QoS 0 publish would be refused */
     for (int i = 0; i < 3; i++) {
         publish(f, "p", "t", 0); /* the bucket is empty: 10 ms each */
     }
