@@ -18,7 +18,7 @@ import sys
 import tempfile
 import venv
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from report import write_report
 from servers import Servers
@@ -53,7 +53,7 @@ def reference_python(cache: str) -> str:
 
 
 def installed_python(cache: str, wheels: List[str]) -> str:
-    """The interpreter of a virtual environment with our wheels, installed anew: what a user gets is what is measured."""
+    """The interpreter of a virtual environment with our wheels, installed anew: what users get is measured."""
     python = os.path.join(cache, "bin", "python")
     if not os.path.exists(python):
         venv.create(cache, with_pip=True, clear=True)
@@ -72,7 +72,7 @@ def build_c(name: str, directory: str) -> str:
 
 
 def run_json(command: List[str]) -> Dict[str, float]:
-    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=900, check=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""})
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=900, check=True)
     result: Dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
 
@@ -80,7 +80,9 @@ def run_json(command: List[str]) -> Dict[str, float]:
 def run_wrk(port: int, path: str, in_flight: int, tls: bool) -> Dict[str, float]:
     """wrk as the raw client of the small-request rows: requests per second."""
     url = f"{'https' if tls else 'http'}://127.0.0.1:{port}{path}"
-    done = subprocess.run([find_program("wrk", "wrk"), "-t1", f"-c{in_flight}", "-d2s", url], stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(
+        [find_program("wrk", "wrk"), "-t1", f"-c{in_flight}", "-d2s", url], stdout=subprocess.PIPE, check=True
+    )
     for line in done.stdout.decode().splitlines():
         if line.startswith("Requests/sec:"):
             return {"units": float(line.split()[1]), "seconds": 1.0, "cpu": 0.0, "rss_mib": 0.0}
@@ -111,8 +113,9 @@ def rows(s: Servers, raw: str, gib: int, download: str) -> List[Row]:
             "size": size,
             "path": source if put else download,
         }
-        command = [raw, action, "127.0.0.1", str(params["port"]), params["key"], str(size), params["path"], s.ca if tls else "-"]
-        result.append(Row(f"s3 {action} {tls or 'plain'}", "s3_transfer.py", params, goal, raw=[str(c) for c in command]))
+        ca = s.ca if tls else "-"
+        command = [raw, action, "127.0.0.1", str(params["port"]), "/object", str(size), params["path"], ca]
+        result.append(Row(f"s3 {action} {tls or 'plain'}", "s3_transfer.py", params, goal, raw=command))
     for api, goal in (("futures", "2.5x"), ("asyncio", "3.5x")):
         params = {"api": api, "port": s.nginx.port, "ca": None, "count": 40000, "in_flight": 32, "path": "/small"}
         result.append(Row(f"http1 32 in flight, {api}", "http_get.py", params, goal, raw=["wrk"]))
@@ -151,23 +154,23 @@ def summarize(row: Row) -> Dict[str, Any]:
         return run["units"] / run["seconds"]
 
     pairs = list(zip(row.runs["ours"], row.runs["reference"]))
-    summary = {
+
+    def middle(measure: Callable[[Dict[str, float]], float]) -> Dict[str, Optional[float]]:
+        return {name: statistics.median(map(measure, runs)) if runs else None for name, runs in row.runs.items()}
+
+    transfer = row.runs["ours"][0]["unit"] == "MB"
+    return {
         "name": row.name,
         "goal": row.goal,
         "unit": row.runs["ours"][0]["unit"],
-        "rate": {k: statistics.median(map(rate, v)) if v else None for k, v in row.runs.items()},
+        "rate": middle(rate),
         "rate_ratio": statistics.median(rate(a) / rate(b) for a, b in pairs),
         "cpu_ratio": statistics.median((a["cpu"] / a["units"]) / max(b["cpu"] / b["units"], 1e-12) for a, b in pairs),
         "rss_ratio": statistics.median(a["rss_mib"] / b["rss_mib"] for a, b in pairs),
-        "cpu_per_gib": {
-            k: statistics.median(r["cpu"] / (r["units"] * 1e6 / 2**30) for r in v) if v else None for k, v in row.runs.items()
-        }
-        if row.runs["ours"][0]["unit"] == "MB"
-        else None,
-        "rss_mib": {k: statistics.median(r["rss_mib"] for r in v) if v else None for k, v in row.runs.items()},
+        "cpu_per_gib": middle(lambda run: run["cpu"] / (run["units"] * 1e6 / 2**30)) if transfer else None,
+        "rss_mib": middle(lambda run: run["rss_mib"]),
         "runs": row.runs,
     }
-    return summary
 
 
 def installed_bytes(python: str, names: str) -> int:
@@ -203,10 +206,14 @@ def main() -> None:
     parser.add_argument("--only", default="", help="run only rows whose name contains this")
     parser.add_argument("--rounds", type=int, default=0, help="override the rounds of every row")
     parser.add_argument("--scratch", default="/dev/shm", help="a tmpfs with room for three objects")
-    parser.add_argument("--reference", default=os.path.join(HERE, "..", ".cache", "reference-venv"), help="its virtual environment")
-    parser.add_argument("--ours", default=os.path.join(HERE, "..", ".cache", "bench-venv"), help="virtual environment for --wheels")
-    parser.add_argument("--wheels", action="append", help="directory of wheels to install and measure (repeatable);"
-                        " without it the running interpreter's awscrt")  # fmt: skip
+    cache = os.path.join(HERE, "..", ".cache")
+    parser.add_argument("--reference", default=os.path.join(cache, "reference-venv"), help="its virtual environment")
+    parser.add_argument("--ours", default=os.path.join(cache, "bench-venv"), help="virtual environment for --wheels")
+    parser.add_argument(
+        "--wheels",
+        action="append",
+        help="directory of wheels to install and measure (repeatable); without it, the running interpreter's awscrt",
+    )
     parser.add_argument("--results", default=os.path.join(HERE, "results"), help="where the reports go")
     args = parser.parse_args()
 
@@ -226,8 +233,8 @@ def main() -> None:
                 summary = summarize(row)
                 summaries.append(summary)
                 print(
-                    f" {summary['rate_ratio']:.2f}x rate, {summary['cpu_ratio']:.2f}x CPU, {summary['rss_ratio']:.2f}x RSS"
-                    f"   (goal {row.goal})",
+                    f" {summary['rate_ratio']:.2f}x rate, {summary['cpu_ratio']:.2f}x CPU, "
+                    f"{summary['rss_ratio']:.2f}x RSS   (goal {row.goal})",
                     flush=True,
                 )
     finally:
@@ -236,7 +243,8 @@ def main() -> None:
         "ours": installed_bytes(pythons["ours"], "awscrt[-_](core|http|s3)"),
         "reference": installed_bytes(pythons["reference"], "awscrt"),
     }
-    print(f"installed size of core, http and s3: {sizes['ours'] / 1e6:.2f} MB, reference {sizes['reference'] / 1e6:.2f} MB")
+    for name, size in sizes.items():
+        print(f"installed size of core, http and s3, {name}: {size / 1e6:.2f} MB")
     os.makedirs(args.results, exist_ok=True)
     write_report(args.results, machine(), summaries, sizes)
 

@@ -1,5 +1,8 @@
-"""The servers under the benchmarks, with their files on a tmpfs: nginx (one worker) and mosquitto from the test kit, and
-a small C endpoint that reads uploads and forgets them, so that the client's work is what is measured."""
+"""The servers under the benchmarks, with their files on a tmpfs.
+
+nginx (one worker) and mosquitto come from the test kit; uploads go to a small C endpoint that reads and forgets them,
+so that the client's work is what is measured.
+"""
 
 from __future__ import annotations
 

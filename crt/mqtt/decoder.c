@@ -79,10 +79,10 @@ static int refuse(crt_mqtt_decoder *d, int status, crt_fault *fault, const char 
     return crt_fail(fault, status, "%s", why);
 }
 
-/* M5 2.1.2, 2.1.3: no packet has type 0, and all a server sends but PUBLISH have flags 0. */
+/* M5 2.1.2, 2.1.3: no packet has type 0; but for PUBLISH the flags are fixed. */
 static bool begins_packet(uint8_t first) {
     int type = first >> 4;
-    return type == CRT_MQTT_PUBLISH || (type != 0 && (first & 0x0F) == 0);
+    return type == CRT_MQTT_PUBLISH || (type != 0 && (first & 0x0F) == (type == CRT_MQTT_PUBREL ? 2 : 0));
 }
 
 int crt_mqtt_decoder_next(crt_mqtt_decoder *d, crt_mqtt_packet *out, bool *have, crt_fault *fault) {

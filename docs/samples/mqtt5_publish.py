@@ -32,9 +32,9 @@ assert connected.wait(30)
 
 subscription = mqtt5.Subscription("greetings/#", qos=mqtt5.QoS.AT_LEAST_ONCE)
 client.subscribe(mqtt5.SubscribePacket([subscription])).result(timeout=30)
-client.publish(
-    mqtt5.PublishPacket(topic="greetings/world", payload="hello", qos=mqtt5.QoS.AT_LEAST_ONCE)
-).result(timeout=30)
+client.publish(mqtt5.PublishPacket(topic="greetings/world", payload="hello", qos=mqtt5.QoS.AT_LEAST_ONCE)).result(
+    timeout=30
+)
 assert received.wait(30)
 
 client.stop(mqtt5.DisconnectPacket())
