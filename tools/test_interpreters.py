@@ -51,13 +51,13 @@ def run(*command: object) -> None:
 
 def environment(python: str, directory: Path) -> Path:
     """An environment with the test requirements, kept between runs while those stay the same."""
-    requirements = ROOT / "tools" / "requirements-test.txt"
+    requirements = [ROOT / "tools" / f"requirements-{name}.txt" for name in ("test", "build")]
     stamp = directory / "requirements.sha256"
-    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in requirements)).hexdigest()
     interpreter = directory / "bin" / "python"
     if not stamp.exists() or stamp.read_text() != wanted:
         run(python, "-m", "venv", "--clear", directory)
-        run(interpreter, "-m", "pip", "install", "-q", "-r", requirements)
+        run(interpreter, "-m", "pip", "install", "-q", *(f"--requirement={path}" for path in requirements))
         stamp.write_text(wanted)
     return interpreter
 
