@@ -108,6 +108,9 @@ static void client_free(crt_s3_client *client) {
     if (client->resolver) {
         crt_resolver_release(client->resolver);
     }
+    if (client->writers) {
+        crt_loop_group_release(client->writers);
+    }
     if (client->loops) {
         crt_loop_group_release(client->loops);
     }

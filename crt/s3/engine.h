@@ -22,6 +22,7 @@
 typedef struct crt_s3_shard crt_s3_shard;
 typedef struct crt_s3_endpoint crt_s3_endpoint;
 typedef struct crt_s3_conn crt_s3_conn;
+typedef struct crt_s3_block crt_s3_block;
 
 /* Milliseconds. */
 #define CRT_S3_TICK_MS 1000
@@ -62,6 +63,9 @@ struct crt_s3_shard {
     crt_loop *loop;
     size_t index;
     uint8_t *staging;       /* made on first use */
+    crt_s3_block *free_blocks;
+    size_t writing;         /* blocks on their way to files */
+    crt_s3_request *paused; /* wait for a block, linked by next_paused */
     crt_s3_conn *conns;     /* all of them, linked by next_all */
     crt_s3_request *active; /* requests with an HTTP stream, linked by next_active */
     crt_timer tick;         /* runs while there are connections */
@@ -116,6 +120,7 @@ struct crt_s3_client {
     void (*on_shutdown)(void *user, crt_loop *loop);
     void *user;
     crt_task gone_task;
+    crt_loop_group *writers; /* threads that write files; made for the first large one, under the lock */
 
     pthread_mutex_t lock;
     crt_s3_endpoint *endpoints;
@@ -165,7 +170,13 @@ void crt_s3_permit_give_memory(crt_s3_client *client, uint64_t memory);
 
 /* ---- request.c: one HTTP request with its retries ---- */
 
-enum crt_s3_sink { CRT_S3_SINK_BUFFER, CRT_S3_SINK_FILE, CRT_S3_SINK_MEMORY, CRT_S3_SINK_DROP };
+enum crt_s3_sink {
+    CRT_S3_SINK_BUFFER,
+    CRT_S3_SINK_FILE,   /* written at once */
+    CRT_S3_SINK_BLOCKS, /* written by another thread */
+    CRT_S3_SINK_MEMORY,
+    CRT_S3_SINK_DROP,
+};
 
 enum crt_s3_request_state {
     CRT_S3_REQ_NEW,         /* on the home loop, or on its way between loops */
@@ -173,6 +184,7 @@ enum crt_s3_request_state {
     CRT_S3_REQ_CREDENTIALS,
     CRT_S3_REQ_CONNECTION,
     CRT_S3_REQ_STREAM,
+    CRT_S3_REQ_WRITING, /* received; blocks are still on their way to the file */
     CRT_S3_REQ_BACKOFF,
     CRT_S3_REQ_FINISHED,
 };
@@ -237,7 +249,12 @@ struct crt_s3_request {
     crt_http_headers *response;
     uint64_t content_length; /* CRT_S3_UNKNOWN when absent */
     enum crt_s3_sink sink;
-    uint64_t file_offset; /* SINK_FILE: where the first byte goes */
+    uint64_t file_offset; /* of the first byte, in the file */
+    crt_s3_block *block;  /* SINK_BLOCKS: being filled */
+    size_t writes;        /* blocks on their way */
+    bool paused;
+    crt_s3_request *next_paused;
+    crt_fault attempt;    /* how the attempt ended, while blocks are on their way */
     uint8_t *body_memory; /* SINK_MEMORY; NULL while asked for */
     void *cookie;
     crt_buf body;
@@ -280,6 +297,20 @@ int crt_s3_response_store(crt_s3_request *request);
 /* request.c's end of an attempt. */
 void crt_s3_request_attempt_done(crt_s3_request *request, const crt_fault *fault);
 
+/* ---- file_sink.c ---- */
+
+/* Home loop, at the first response. True: the body goes through blocks. */
+bool crt_s3_file_wants_writer(crt_s3_request *request, uint64_t length);
+crt_span crt_s3_file_space(crt_s3_request *request);
+void crt_s3_file_received(crt_s3_request *request, crt_bytes data);
+/* The attempt is over. */
+void crt_s3_file_end(crt_s3_request *request);
+void crt_s3_file_free_blocks(crt_s3_shard *shard);
+/* Writes at `received`; sets sink_fault. */
+int crt_s3_file_write_now(crt_s3_request *request, crt_bytes data);
+/* request.c: no block is on its way any more. */
+void crt_s3_request_writes_done(crt_s3_request *request);
+
 /* ---- transfer.c ---- */
 
 typedef struct crt_s3_transfer_kind {
@@ -314,6 +345,7 @@ struct crt_s3_transfer {
     bool dynamic_parts;
     int recv_fd; /* -1: none */
     char *recv_path;
+    crt_loop *writer; /* thread that writes it; NULL: none yet */
     int send_fd;
     char *send_path;
     uint64_t send_size;

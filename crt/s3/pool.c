@@ -322,6 +322,9 @@ static void shard_tick(crt_timer *timer) {
     while (request) {
         request = crt_s3_request_end_stalled(request, now) ? shard->active : request->next_active;
     }
+    if (!shard->active) {
+        crt_s3_file_free_blocks(shard);
+    }
     crt_timer_start(&shard->tick, CRT_S3_TICK_MS);
 }
 
@@ -334,6 +337,7 @@ static void shard_close(crt_task *task, int status) {
             conn_close(conn);
         }
     }
+    crt_s3_file_free_blocks(shard);
     crt_free_aligned(shard->staging);
     shard->staging = NULL;
     crt_s3_client_alive_release(shard->client);

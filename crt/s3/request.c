@@ -366,6 +366,26 @@ void crt_s3_request_on_connection(crt_s3_request *request, crt_s3_conn *conn, co
     retry_or_finish(request, message ? crt_s3_classify_transport(status) : CRT_S3_NO_RETRY);
 }
 
+static void judge_attempt(crt_s3_request *request) {
+    const crt_fault *fault = &request->attempt;
+    enum crt_s3_retry_class cause = CRT_S3_NO_RETRY;
+    if (request->stalled) {
+        crt_fail(&request->fault, AWS_ERROR_HTTP_CHANNEL_THROUGHPUT_FAILURE,
+                 "no byte moved on the connection for %d s", CRT_S3_STALLED_MS / 1000);
+        cause = CRT_S3_TRANSIENT;
+    } else if (request->sink_fault.code) {
+        /* Our own reason says more than the code that the connection was given. */
+        request->fault = request->sink_fault;
+        cause = crt_s3_classify_transport(request->fault.code);
+    } else if (fault->code) {
+        request->fault = *fault;
+        cause = crt_s3_classify_transport(fault->code);
+    } else {
+        cause = crt_s3_response_judge(request);
+    }
+    retry_or_finish(request, cause);
+}
+
 void crt_s3_request_attempt_done(crt_s3_request *request, const crt_fault *fault) {
     crt_s3_conn *conn = request->conn;
     request->done_ns = crt_clock_ns();
@@ -373,21 +393,20 @@ void crt_s3_request_attempt_done(crt_s3_request *request, const crt_fault *fault
     crt_http_stream_release(request->stream);
     request->stream = NULL;
     request->conn = NULL;
-    enum crt_s3_retry_class cause;
-    if (fault->code) {
-        request->fault = *fault;
-        request->is_response = false;
-        cause = request->aborted ? CRT_S3_NO_RETRY : crt_s3_classify_transport(fault->code);
-        if (request->stalled) {
-            crt_fail(&request->fault, AWS_ERROR_HTTP_CHANNEL_THROUGHPUT_FAILURE,
-                     "no byte moved on the connection for %d s", CRT_S3_STALLED_MS / 1000);
-            cause = CRT_S3_TRANSIENT;
-        }
-    } else {
-        cause = crt_s3_response_judge(request);
-    }
+    request->attempt = *fault;
+    crt_s3_file_end(request);
+    request->state = CRT_S3_REQ_WRITING;
+    bool written = !request->writes;
     crt_s3_pool_put(conn);
-    retry_or_finish(request, cause);
+    if (written) {
+        judge_attempt(request);
+    }
+}
+
+void crt_s3_request_writes_done(crt_s3_request *request) {
+    if (request->state == CRT_S3_REQ_WRITING) {
+        judge_attempt(request);
+    }
 }
 
 static bool may_retry(crt_s3_request *request, enum crt_s3_retry_class cause) {

@@ -1,9 +1,7 @@
 /* Responses: what they mean, and where their bodies land. Runs on the shard's loop. */
 #include "engine.h"
 
-#include <errno.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "xml.h"
 
@@ -62,7 +60,7 @@ int crt_s3_response_to_receiver(crt_s3_request *request, uint64_t length, uint64
         return AWS_ERROR_OOM;
     }
     if (transfer->recv_fd >= 0) {
-        request->sink = CRT_S3_SINK_FILE;
+        request->sink = crt_s3_file_wants_writer(request, length) ? CRT_S3_SINK_BLOCKS : CRT_S3_SINK_FILE;
         request->file_offset = file_offset;
         return 0;
     }
@@ -104,6 +102,8 @@ static void on_space(void *user, uint64_t want, crt_span *space) {
     crt_span none = {NULL, 0};
     if (request->sink == CRT_S3_SINK_BUFFER) {
         *space = buffer_space(request, want);
+    } else if (request->sink == CRT_S3_SINK_BLOCKS && request->received < request->length) {
+        *space = crt_s3_file_space(request);
     } else if (request->sink == CRT_S3_SINK_MEMORY && !request->body_memory) {
         *space = none;
     } else if (request->sink == CRT_S3_SINK_MEMORY && request->received < request->length) {
@@ -114,38 +114,11 @@ static void on_space(void *user, uint64_t want, crt_span *space) {
     }
 }
 
-static int write_at(int fd, const uint8_t *data, size_t len, uint64_t offset) {
-    while (len) {
-        ssize_t n = pwrite(fd, data, len, (off_t)offset);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return n < 0 ? errno : ENOSPC;
-        }
-        data += n;
-        len -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return 0;
-}
-
-static int to_file(crt_s3_request *request, crt_bytes data) {
-    const crt_s3_transfer *transfer = request->transfer;
-    int error = write_at(transfer->recv_fd, data.ptr, data.len, request->file_offset + request->received);
-    if (!error) {
-        return 0;
-    }
-    int code = crt_s3_code_of_errno(error);
-    crt_fail(&request->sink_fault, code, "writing to %s: %s", transfer->recv_path, strerror(error));
-    return code;
-}
-
 int crt_s3_response_store(crt_s3_request *request) {
     crt_bytes all = crt_buf_view(&request->body);
     request->received = 0;
     request->file_offset = 0;
-    int status = to_file(request, all);
+    int status = crt_s3_file_write_now(request, all);
     request->received = all.len;
     return status;
 }
@@ -183,7 +156,10 @@ static int on_body(void *user, crt_bytes data) {
     }
     switch (request->sink) {
     case CRT_S3_SINK_FILE:
-        status = to_file(request, data);
+        status = crt_s3_file_write_now(request, data);
+        break;
+    case CRT_S3_SINK_BLOCKS:
+        crt_s3_file_received(request, data);
         break;
     case CRT_S3_SINK_MEMORY:
         status = to_memory(request, data);
@@ -199,10 +175,7 @@ static int on_body(void *user, crt_bytes data) {
 }
 
 static void on_complete(void *user, const crt_fault *fault, int status) {
-    crt_s3_request *request = user;
-    /* Our own reason says more than the code that the connection was given. */
-    bool ours = fault->code && fault->code == request->sink_fault.code;
-    crt_s3_request_attempt_done(request, ours ? &request->sink_fault : fault);
+    crt_s3_request_attempt_done(user, fault);
 }
 
 const crt_http_stream_handler crt_s3_stream_handler = {on_head, on_space, on_body, on_complete};

@@ -1,6 +1,6 @@
 #include "window.h"
 
-#define START 8
+#define START 6
 #define NEAR_NS (5 * 1000 * 1000)
 /* What one connection is planned to carry: 0.4 Gbps. */
 #define PLANNED_BYTES_PER_S 50000000.0

@@ -19,14 +19,14 @@ static crt_s3_window window_of(uint64_t max) {
 }
 
 static void starts_with_a_few_and_never_above_the_cap(void **state) {
-    assert_int_equal(window_of(25).size, 8);
+    assert_int_equal(window_of(25).size, 6);
     assert_int_equal(window_of(3).size, 3);
 }
 
 static void a_distant_peer_gets_all(void **state) {
     crt_s3_window window = window_of(25);
     crt_s3_window_first_byte(&window, 1 * MS);
-    assert_int_equal(window.size, 8);
+    assert_int_equal(window.size, 6);
     crt_s3_window_first_byte(&window, 20 * MS);
     assert_int_equal(window.size, 25);
 }
@@ -34,9 +34,9 @@ static void a_distant_peer_gets_all(void **state) {
 static void connections_slower_than_planned_get_company(void **state) {
     crt_s3_window window = window_of(25);
     crt_s3_window_part(&window, PART, 50 * MS); /* 168 MB/s */
-    assert_int_equal(window.size, 8);
+    assert_int_equal(window.size, 6);
     crt_s3_window_part(&window, PART, 400 * MS); /* 21 MB/s */
-    assert_int_equal(window.size, 16);
+    assert_int_equal(window.size, 12);
     crt_s3_window_part(&window, PART, 800 * MS);
     crt_s3_window_part(&window, PART, 800 * MS);
     assert_int_equal(window.size, 25);
@@ -45,13 +45,13 @@ static void connections_slower_than_planned_get_company(void **state) {
 static void small_parts_prove_nothing(void **state) {
     crt_s3_window window = window_of(25);
     crt_s3_window_part(&window, 1000, 400 * MS);
-    assert_int_equal(window.size, 8);
+    assert_int_equal(window.size, 6);
 }
 
 static void stalls_widen(void **state) {
     crt_s3_window window = window_of(10000);
     crt_s3_window_stalled(&window);
-    assert_int_equal(window.size, 16);
+    assert_int_equal(window.size, 12);
     for (int i = 0; i < 20; i++) {
         crt_s3_window_stalled(&window);
     }

@@ -243,8 +243,9 @@ def test_file_that_cannot_be_opened(store: Store, tmp_path: Path, path: str) -> 
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_full_disk_is_named(store: Store) -> None:
-    store.endpoint.put_object(BUCKET, "k", content(1000))
+@pytest.mark.parametrize("size", [1000, 3 * MIB])  # written by the loop, and by a thread of its own
+def test_full_disk_is_named(store: Store, size: int) -> None:
+    store.endpoint.put_object(BUCKET, "k", content(size))
     error = store.get("k", recv_filepath="/dev/full").wait().error
     assert error.name == "AWS_ERROR_NO_SPACE"
     assert "/dev/full" in error.message
