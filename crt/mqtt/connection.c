@@ -219,8 +219,8 @@ static void refuse_connack(crt_mqtt_client *c, const crt_mqtt_packet *packet, in
 void crt_mqtt_connection_connack(crt_mqtt_client *c, const crt_mqtt_packet *packet) {
     const crt_mqtt_connack *k = &packet->as.connack;
     if (k->reason_code >= 128) {
-        char what[64];
-        snprintf(what, sizeof(what), "the server refused with reason code %u", k->reason_code);
+        char what[CRT_MQTT_REASON_SIZE];
+        crt_mqtt_reason(what, sizeof(what), "the server refused", k->reason_code, k->reason_string);
         refuse_connack(c, packet, AWS_ERROR_MQTT5_CONNACK_CONNECTION_REFUSED, what);
         return;
     }

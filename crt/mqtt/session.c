@@ -87,7 +87,11 @@ static void fail_op(crt_mqtt_client *c, crt_mqtt_op *op, int code, const char *w
         crt_fail(&fault, code, "publish to '%.*s': %s", (int)(topic.len < 100 ? topic.len : 100),
                  (const char *)topic.ptr, why);
     } else {
-        crt_fail(&fault, code, "%s: %s", op->packet.type == CRT_MQTT_SUBSCRIBE ? "subscribe" : "unsubscribe", why);
+        bool subscribes = op->packet.type == CRT_MQTT_SUBSCRIBE;
+        crt_bytes filter = subscribes ? op->packet.as.subscribe.subscriptions[0].topic_filter
+                                      : op->packet.as.unsubscribe.topic_filters[0];
+        crt_fail(&fault, code, "%s '%.*s': %s", subscribes ? "subscribe to" : "unsubscribe from",
+                 (int)(filter.len < 100 ? filter.len : 100), (const char *)filter.ptr, why);
     }
     complete(c, op, &fault, NULL);
 }

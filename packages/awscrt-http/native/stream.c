@@ -1,6 +1,8 @@
 /*
  * HttpStreamBase, HttpClientStreamBase and ClientStream (awscrt.http.HttpClientStream): streams whose events are callbacks and a future.
  */
+#include <stdio.h>
+
 #include "stream.h"
 
 static stream_data *of(PyObject *self) {
@@ -80,7 +82,16 @@ static PyObject *final_failure(const stream_data *data) {
     if (!cause) {
         return fault->code ? awscrt_exception(fault->code, fault->detail) : NULL;
     }
-    PyObject *exception = awscrt_exception(data->failure_code, NULL);
+    const awscrt_conn *conn = awscrt_http_conn_of(data->connection);
+    char detail[sizeof(fault->detail)];
+    if (conn) {
+        snprintf(detail, sizeof(detail), "%s: a callback of the stream raised; see the cause of this exception",
+                 awscrt_http_conn_where(conn));
+    } else {
+        PyErr_Clear();
+        detail[0] = '\0';
+    }
+    PyObject *exception = awscrt_exception(data->failure_code, detail);
     PyException_SetCause(exception, Py_NewRef(cause));
     return exception;
 }
