@@ -34,7 +34,7 @@ struct crt_http_dial {
     /* what is under way; at most one */
     crt_connect *connect;
     crt_h1_exchange *exchange;
-    crt_stream *tunnel; /* below the handshake with the host */
+    crt_tls_handshake *handshake; /* with the host, inside the tunnel */
 };
 
 /* ---- copies ---- */
@@ -162,13 +162,7 @@ static void fail_with(crt_http_dial *d, crt_stream *stream, int code, const char
 
 static void on_tunnel_tls(void *user, const crt_fault *fault, crt_stream *stream) {
     crt_http_dial *d = user;
-    crt_stream *lower = d->tunnel;
-    d->tunnel = NULL;
-    crt_stream_release(lower);
-    if (d->cancelled) {
-        fail_with(d, stream, AWS_ERROR_IO_OPERATION_CANCELLED, "cancelled");
-        return;
-    }
+    d->handshake = NULL;
     finish(d, fault, stream);
 }
 
@@ -185,9 +179,10 @@ static int on_connect_head(void *user, crt_stream *io, const crt_h1_decoder *hea
         finish(d, &none, io);
         return 0;
     }
-    crt_stream_acquire(io); /* to be able to cancel the handshake */
-    d->tunnel = io;
-    crt_tls_start(io, &d->tls.options, d->host, on_tunnel_tls, d);
+    d->handshake = crt_tls_start(io, &d->tls.options, d->host, on_tunnel_tls, d);
+    if (!d->handshake) {
+        fail(d, AWS_ERROR_OOM, "no memory for TLS");
+    }
     return 0;
 }
 
@@ -327,7 +322,7 @@ void crt_http_dial_cancel(crt_http_dial *dial) {
         crt_connect_cancel(dial->connect);
     } else if (dial->exchange) {
         crt_h1_exchange_cancel(dial->exchange, AWS_ERROR_IO_OPERATION_CANCELLED);
-    } else if (dial->tunnel) {
-        crt_stream_close(dial->tunnel, AWS_ERROR_IO_OPERATION_CANCELLED);
+    } else if (dial->handshake) {
+        crt_tls_cancel(dial->handshake);
     }
 }

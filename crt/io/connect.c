@@ -377,7 +377,7 @@ void crt_connect_cancel(crt_connect *c) {
     }
     c->cancelled = true;
     if (c->handshake) {
-        crt_tls_stream_cancel(c->handshake); /* its end is ours */
+        crt_tls_cancel(c->handshake); /* its end is ours */
         return;
     }
     end_attempts(c);

@@ -74,19 +74,21 @@ CRT_HIDDEN int crt_socket_code(int error);
 
 /* Takes over the socket, also on failure. *out has one reference. */
 CRT_HIDDEN int crt_socket_stream_new(crt_socket *socket, crt_stream **out);
+/*
+ * Takes the socket out of a stream, with what it still has to receive; its owner is to be set before the loop turns.
+ * The caller's reference ends, and the handler hears no more. NULL, with nothing changed, when that cannot be: the
+ * stream is none over a socket, bytes of it are still to be sent, it is closing, or others hold it as well.
+ */
+CRT_HIDDEN crt_socket *crt_socket_stream_detach(crt_stream *stream);
 
 /* ---- TLS over it (tls_*.c) ---- */
 
-typedef struct crt_tls_handshake crt_tls_handshake;
-
 /*
  * Takes over the socket, shakes hands, then hands a stream to `done`: exactly once, never inside this call or
- * crt_tls_stream_cancel. `tls` is borrowed for the call, `host` serves as server name when tls names none.
+ * crt_tls_cancel. `tls` is borrowed for the call, `host` serves as server name when tls names none.
  * fault->detail names host and socket->peer. NULL only without memory: then `done` is not called.
  */
 CRT_HIDDEN crt_tls_handshake *crt_tls_stream_start(crt_socket *socket, const crt_tls_options *tls, const char *host,
                                                    crt_connect_fn done, void *user);
-/* Before `done`: it is called with AWS_ERROR_IO_OPERATION_CANCELLED. */
-CRT_HIDDEN void crt_tls_stream_cancel(crt_tls_handshake *handshake);
 
 #endif

@@ -28,7 +28,7 @@ typedef struct write_queue {
 
 typedef struct socket_stream {
     crt_stream base;
-    crt_socket *socket; /* NULL after the close */
+    crt_socket *socket; /* NULL after the close, and when it was detached */
     write_queue queue;
     uint64_t sent; /* of the first write */
     segment *spare;
@@ -36,6 +36,7 @@ typedef struct socket_stream {
     bool blocked;     /* the socket takes no more: wait for WRITABLE */
     bool peer_gone;   /* sending failed; only what already arrived can still be read */
     bool closing;
+    bool in_ready;    /* on_ready is at work, and holds a reference */
     bool drain_due;   /* bytes were queued since on_drained */
     bool flush_due;   /* flush task is deferred */
     crt_task flush;
@@ -309,6 +310,7 @@ static void on_ready(void *user, int mask) {
     socket_stream *s = user;
 
     crt_stream_acquire(&s->base);
+    s->in_ready = true;
     if (mask & CRT_SOCKET_READABLE) {
         if (s->paused && s->socket) {
             /* Only now: a pause that ends before bytes arrive costs no system call. */
@@ -322,6 +324,7 @@ static void on_ready(void *user, int mask) {
         flush_now(s);
     }
     watch(s);
+    s->in_ready = false;
     crt_stream_release(&s->base);
 }
 
@@ -441,6 +444,24 @@ int crt_socket_stream_new(crt_socket *socket, crt_stream **out) {
     crt_socket_set_owner(socket, &socket_stream_owner, s);
     *out = &s->base;
     return 0;
+}
+
+crt_socket *crt_socket_stream_detach(crt_stream *stream) {
+    socket_stream *s = (socket_stream *)stream;
+    crt_socket *socket;
+
+    if (stream->ops != &socket_stream_ops || s->closing || s->peer_gone || s->queue.first || s->flush_due ||
+        crt_ref_count(&stream->refs) != (s->in_ready ? 2 : 1)) {
+        return NULL;
+    }
+    socket = s->socket;
+    s->socket = NULL;
+    s->closing = true; /* for those below us on the stack */
+    stream->handler = NULL;
+    stream->gone = true;
+    crt_socket_set_owner(socket, NULL, NULL);
+    crt_stream_release(stream);
+    return socket;
 }
 
 void crt_stream_release(crt_stream *stream) {

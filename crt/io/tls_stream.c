@@ -510,6 +510,19 @@ static void start_handshake(tls_stream *s, const crt_tls_options *tls, const cha
     defer_turn(s);
 }
 
+/* Takes over both; `link` NULL: there was no memory for it. */
+static crt_tls_handshake *start_over_link(tls_stream *s, crt_tls_link *link, const crt_tls_options *tls,
+                                          const char *host) {
+    if (!link) {
+        crt_tls_ctx_release(s->ctx);
+        stream_destroy(&s->base);
+        return NULL;
+    }
+    s->link = link;
+    start_handshake(s, tls, host);
+    return (crt_tls_handshake *)s;
+}
+
 crt_tls_handshake *crt_tls_stream_start(crt_socket *socket, const crt_tls_options *tls, const char *host,
                                         crt_connect_fn done, void *user) {
     tls_stream *s = stream_new(socket->loop, socket->peer, tls, host, done, user);
@@ -518,42 +531,29 @@ crt_tls_handshake *crt_tls_stream_start(crt_socket *socket, const crt_tls_option
         crt_socket_destroy(socket);
         return NULL;
     }
-    s->link = crt_tls_link_over_socket(socket, &link_owner, s);
-    if (!s->link) {
-        crt_tls_ctx_release(s->ctx);
-        stream_destroy(&s->base);
-        return NULL;
-    }
-    start_handshake(s, tls, host);
-    return (crt_tls_handshake *)s;
+    return start_over_link(s, crt_tls_link_over_socket(socket, &link_owner, s), tls, host);
 }
 
-void crt_tls_stream_cancel(crt_tls_handshake *handshake) {
+crt_tls_handshake *crt_tls_start(crt_stream *lower, const crt_tls_options *tls, const char *host, crt_connect_fn done,
+                                 void *user) {
+    crt_socket *socket = crt_socket_stream_detach(lower);
+    tls_stream *s;
+
+    if (socket) {
+        return crt_tls_stream_start(socket, tls, host, done, user);
+    }
+    s = stream_new(lower->loop, lower->peer, tls, host, done, user);
+    if (!s) {
+        crt_stream_release(lower); /* the last reference closes it */
+        return NULL;
+    }
+    return start_over_link(s, crt_tls_link_over_stream(lower, &link_owner, s), tls, host);
+}
+
+void crt_tls_cancel(crt_tls_handshake *handshake) {
     tls_stream *s = (tls_stream *)handshake;
     crt_fault fault;
 
     crt_fail(&fault, AWS_ERROR_IO_OPERATION_CANCELLED, "TLS with %s (%s) was cancelled", s->host, s->base.peer);
     end_stream(s, &fault);
-}
-
-void crt_tls_start(crt_stream *lower, const crt_tls_options *tls, const char *host, crt_connect_fn done, void *user) {
-    tls_stream *s = stream_new(lower->loop, lower->peer, tls, host, done, user);
-    crt_fault fault;
-
-    if (s) {
-        s->link = crt_tls_link_over_stream(lower, &link_owner, s);
-    } else {
-        crt_stream_release(lower);
-    }
-    if (!s || !s->link) {
-        /* Nothing to defer the answer with: the one case where done runs inside the call. */
-        if (s) {
-            crt_tls_ctx_release(s->ctx);
-            stream_destroy(&s->base);
-        }
-        crt_fail(&fault, AWS_ERROR_OOM, "no memory for TLS with %s", host ? host : "the server");
-        done(user, &fault, NULL);
-        return;
-    }
-    start_handshake(s, tls, host);
 }

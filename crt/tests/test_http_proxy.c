@@ -355,6 +355,42 @@ static void the_transport_can_be_cancelled(void **state) {
     }
 }
 
+/* Agrees to the tunnel, says so when TLS begins in it, and never answers that. */
+static void serve_silence_in_a_tunnel(peer *p, int fd) {
+    static const step tunnel[] = {READ("\r\n\r\n"), SEND(OK "\r\n"), READ("\x16\x03"), END};
+    p->steps = tunnel;
+    peer_serve_steps(p, fd);
+    peer_go(p);
+    while (peer_read_more(p, fd)) {
+    }
+}
+
+static void the_handshake_inside_a_tunnel_can_be_cancelled(void **state) {
+    crt_tls_ctx_options tls_options = {.min_version = CRT_TLS_DEFAULT};
+    crt_fault fault;
+    crt_tls_options tls = {0};
+    cancelling x = {crt_http_transport("http-tunnel"), NULL};
+    peer p = {0};
+    client c;
+    opened o;
+    assert_int_equal(crt_tls_ctx_new(&tls_options, &tls.ctx, &fault), 0);
+    peer_start_serving(&p, serve_silence_in_a_tunnel);
+    client_init(&c);
+    opened_init(&o);
+    crt_transport_options options = tunnel_options(&c, &o, p.port);
+    options.target.tls = &tls;
+    x.connect = x.transport->open(&options);
+    latch_wait(&p.go, 1);
+    on_loop(c.loop, cancel_transport, &x);
+    latch_wait(&o.done, 1);
+    assert_int_equal(o.fault.code, AWS_ERROR_IO_OPERATION_CANCELLED);
+    assert_null(o.stream);
+    peer_end(&p); /* ends because the connection was closed */
+    opened_free(&o);
+    client_end(&c);
+    crt_tls_ctx_release(tls.ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         leak_checked(arguments_are_checked_on_the_loop),
@@ -366,6 +402,7 @@ int main(void) {
         leak_checked(proxies_that_refuse_are_reported),
         leak_checked(the_transport_hands_out_the_stream_behind_the_proxy),
         leak_checked(the_transport_can_be_cancelled),
+        leak_checked(the_handshake_inside_a_tunnel_can_be_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -428,6 +428,90 @@ static void options_reach_the_socket(void **state) {
     assert_int_equal(crt_socket_connect_tcp(&localhost, 9, &options, &fd), AWS_IO_SOCKET_INVALID_OPTIONS);
 }
 
+/* ---- taking the socket out ---- */
+
+typedef struct detaching {
+    client *c;
+    const char *put;
+    bool share, close;
+    crt_socket *taken;
+} detaching;
+
+static void detach(void *arg) {
+    detaching *d = arg;
+    crt_stream *stream = d->c->stream;
+    if (d->put) {
+        crt_stream_put(stream, d->put, strlen(d->put));
+    }
+    if (d->close) {
+        crt_stream_close(stream, 0);
+    }
+    if (d->share) {
+        crt_stream_acquire(stream);
+    }
+    d->taken = crt_socket_stream_detach(stream);
+    if (d->share) {
+        crt_stream_release(stream);
+    }
+    if (d->taken) {
+        d->c->stream = NULL;
+        crt_socket_destroy(d->taken);
+    }
+}
+
+static void the_socket_can_be_taken_from_an_idle_stream(void **state) {
+    client c;
+    detaching d = {&c};
+    client_open(&c, serve_until_closed, NULL);
+    on_loop(c.loop, detach, &d);
+    assert_non_null(d.taken);
+    client_free(&c); /* joins the peer, whose connection was closed with the socket */
+    assert_int_equal(c.closed_calls, 0);
+}
+
+static void detach_on_data(void *user, size_t n) {
+    detaching *d = user;
+    client_on_data(d->c, n);
+    detach(d);
+}
+
+static void on_detaching_space(void *user, crt_span *space) {
+    client_on_space(((detaching *)user)->c, space);
+}
+
+static void put_and_detach_later(void *arg) {
+    static const crt_stream_handler handler = {on_detaching_space, detach_on_data, NULL, NULL};
+    detaching *d = arg;
+    crt_stream_set_handler(d->c->stream, &handler, d);
+    crt_stream_put(d->c->stream, "echo", 4);
+}
+
+static void the_socket_can_be_taken_where_its_bytes_arrive(void **state) {
+    client c;
+    detaching d = {&c};
+    client_open(&c, serve_echo, NULL);
+    on_loop(c.loop, put_and_detach_later, &d);
+    latch_wait(&c.received, 4);
+    on_loop(c.loop, do_nothing, NULL);
+    assert_non_null(d.taken);
+    client_free(&c);
+}
+
+static void the_socket_stays_while_others_count_on_the_stream(void **state) {
+    const detaching cases[] = {{.put = "to be sent"}, {.share = true}, {.close = true}};
+    for (size_t i = 0; i < 3; i++) {
+        client c;
+        detaching d = cases[i];
+        d.c = &c;
+        client_open(&c, serve_until_closed, NULL);
+        on_loop(c.loop, detach, &d);
+        assert_null(d.taken);
+        client_close(&c);
+        assert_int_equal(c.closed_calls, 1);
+        client_free(&c);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         leak_checked(bytes_put_come_back_from_an_echo),
@@ -449,6 +533,9 @@ int main(void) {
         leak_checked(a_stream_ends_with_its_loop),
         leak_checked(a_forked_child_drops_a_stream_without_harm),
         leak_checked(options_reach_the_socket),
+        leak_checked(the_socket_can_be_taken_from_an_idle_stream),
+        leak_checked(the_socket_can_be_taken_where_its_bytes_arrive),
+        leak_checked(the_socket_stays_while_others_count_on_the_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -434,9 +434,18 @@ static void renegotiation_is_declined(void **state) {
 
 /* ---- over another stream ---- */
 
+/* How the stream is found: its socket can be taken from the first two, the others stay in between. */
+enum way { IDLE, INSIDE_ON_DATA, WITH_BYTES_UNSENT, SHARED, WAYS };
+
+#define ASK "may I?\n"
+#define YES "go on\n"
+
 typedef struct upgrade {
     client *c;
+    enum way way;
     crt_tls_options tls;
+    crt_tls_handshake *handshake;
+    crt_stream *shared; /* the stream below, when it has another holder */
     latch done;
 } upgrade;
 
@@ -450,54 +459,159 @@ static void start_upgrade(void *arg) {
     upgrade *u = arg;
     crt_stream *lower = u->c->stream;
     u->c->stream = NULL;
-    crt_tls_start(lower, &u->tls, "site.example", on_upgraded, u);
+    if (u->way == SHARED) {
+        u->shared = lower;
+        crt_stream_acquire(lower);
+    }
+    u->handshake = crt_tls_start(lower, &u->tls, "site.example", on_upgraded, u);
     u->c->observed = latch_count(&u->done);
 }
 
-/* An open plain connection becomes TLS. */
-static void upgrade_open(upgrade *u, client *c, void (*serve)(peer *, int), void *arg, size_t window) {
+static void put_ask(void *arg) {
+    upgrade *u = arg;
+    crt_stream_put(u->c->stream, ASK, sizeof(ASK) - 1);
+    if (u->way == WITH_BYTES_UNSENT) {
+        start_upgrade(u);
+    }
+}
+
+static void on_answer_space(void *user, crt_span *space) {
+    upgrade *u = user;
+    *space = (crt_span){u->c->in + u->c->in_len, sizeof(YES) - 1 - u->c->in_len};
+}
+
+/* Like a tunnel: once the peer agreed, what follows is TLS. */
+static void on_answer_data(void *user, size_t n) {
+    upgrade *u = user;
+    u->c->in_len += n;
+    if (u->c->in_len == sizeof(YES) - 1) {
+        u->c->in_len = 0;
+        start_upgrade(u);
+    }
+}
+
+static void on_answer_closed(void *user, const crt_fault *fault) {
+    fail_msg("the plain stream was closed: %s", fault->detail);
+}
+
+static void await_answer(void *arg) {
+    static const crt_stream_handler handler = {on_answer_space, on_answer_data, NULL, on_answer_closed};
+    upgrade *u = arg;
+    crt_stream_set_handler(u->c->stream, &handler, u);
+}
+
+static void serve_after_ask(peer *p, int fd) {
+    char asked[sizeof(ASK) - 1];
+    if (recv(fd, asked, sizeof(asked), MSG_WAITALL) == (ssize_t)sizeof(asked) && memcmp(asked, ASK, sizeof(asked)) == 0) {
+        serve_tls(p, fd);
+    }
+}
+
+static void serve_after_answer(peer *p, int fd) {
+    char asked[sizeof(ASK) - 1];
+    if (recv(fd, asked, sizeof(asked), MSG_WAITALL) == (ssize_t)sizeof(asked) &&
+        send_all(fd, (const uint8_t *)YES, sizeof(YES) - 1)) {
+        serve_tls(p, fd);
+    }
+}
+
+static void upgrade_start(upgrade *u, client *c, enum way way, void (*serve)(peer *, int), void *arg, size_t window) {
     crt_tls_ctx_options options = tls_options_trusting(&ca);
 
     memset(u, 0, sizeof(*u));
     latch_init(&u->done);
     u->c = c;
+    u->way = way;
     u->tls.ctx = tls_ctx_of(&options);
     client_open_window(c, serve, arg, window);
-    on_loop(c->loop, start_upgrade, u);
-    assert_int_equal(c->observed, 0); /* not inside the call */
-    crt_tls_ctx_release(u->tls.ctx);
-    latch_wait(&u->done, 1);
-}
-
-static void tls_runs_over_an_open_stream(void **state) {
-    FOR_BOTH(version) {
-        tls_server server;
-        client c;
-        upgrade u;
-        big_write b = {.c = &c, .bytes = test_bytes(PIECES * PIECE)};
-
-        server_init(&server, &site);
-        SSL_CTX_set_max_proto_version(server.ctx, *version);
-        server.talk = talk_echo;
-        upgrade_open(&u, &c, serve_tls, &server, SIZE_MAX);
-        assert_int_equal(c.connect_fault.code, 0);
-        on_loop(c.loop, write_pieces, &b);
-        latch_wait(&c.received, PIECES * PIECE);
-        latch_wait(&c.written, PIECES);
-        assert_memory_equal(c.in, b.bytes, PIECES * PIECE);
-        client_close(&c);
-        assert_int_equal(c.closed_calls, 1);
-        assert_int_equal(c.close_fault.code, 0);
-        peer_join(&c.peer);
-        assert_true(server.got_close_notify);
-        client_free(&c);
-        server_free(&server);
-        free(b.bytes);
-        latch_destroy(&u.done);
+    if (way == INSIDE_ON_DATA) {
+        on_loop(c->loop, await_answer, u);
+    }
+    on_loop(c->loop, put_ask, u);
+    if (way == IDLE || way == SHARED) {
+        latch_wait(&c->drained, 1);
+        on_loop(c->loop, start_upgrade, u);
     }
 }
 
-static void back_pressure_passes_through_to_the_stream_below(void **state) {
+/* An open plain connection becomes TLS. */
+static void upgrade_open(upgrade *u, client *c, enum way way, tls_server *server, size_t window) {
+    upgrade_start(u, c, way, way == INSIDE_ON_DATA ? serve_after_answer : serve_after_ask, server, window);
+    latch_wait(&u->done, 1);
+    assert_int_equal(c->observed, 0); /* not inside the call */
+}
+
+static void drop_shared(void *arg) {
+    crt_stream_release(((upgrade *)arg)->shared);
+}
+
+static void upgrade_free(upgrade *u) {
+    if (u->shared) {
+        on_loop(u->c->loop, drop_shared, u);
+    }
+    crt_tls_ctx_release(u->tls.ctx);
+    client_free(u->c);
+    latch_destroy(&u->done);
+}
+
+#define FOR_ALL_WAYS(way) for (enum way way = IDLE; way < WAYS; way++)
+
+static void large_writes_pass_over_an_open_stream(enum way way, int version) {
+    tls_server server;
+    client c;
+    upgrade u;
+    big_write b = {.c = &c, .bytes = test_bytes(PIECES * PIECE)};
+
+    server_init(&server, &site);
+    SSL_CTX_set_max_proto_version(server.ctx, version);
+    server.talk = talk_echo;
+    upgrade_open(&u, &c, way, &server, SIZE_MAX);
+    assert_int_equal(c.connect_fault.code, 0);
+    on_loop(c.loop, write_pieces, &b);
+    latch_wait(&c.received, PIECES * PIECE);
+    latch_wait(&c.written, PIECES);
+    assert_memory_equal(c.in, b.bytes, PIECES * PIECE);
+    client_close(&c);
+    assert_int_equal(c.closed_calls, 1);
+    assert_int_equal(c.close_fault.code, 0);
+    peer_join(&c.peer);
+    assert_true(server.got_close_notify);
+    upgrade_free(&u);
+    server_free(&server);
+    free(b.bytes);
+}
+
+static void tls_runs_over_an_open_stream(void **state) {
+    FOR_ALL_WAYS(way) {
+        FOR_BOTH(version) {
+            large_writes_pass_over_an_open_stream(way, *version);
+        }
+    }
+}
+
+static void cancel_handshake(void *arg) {
+    upgrade *u = arg;
+    crt_tls_cancel(u->handshake);
+    u->c->observed = latch_count(&u->done);
+}
+
+static void a_handshake_over_a_stream_can_be_cancelled(void **state) {
+    static const enum way ways[] = {IDLE, WITH_BYTES_UNSENT, SHARED};
+    for (size_t i = 0; i < 3; i++) {
+        client c;
+        upgrade u;
+        upgrade_start(&u, &c, ways[i], serve_until_closed, NULL, SIZE_MAX);
+        on_loop(c.loop, cancel_handshake, &u);
+        assert_int_equal(c.observed, 0);
+        latch_wait(&u.done, 1);
+        assert_int_equal(c.connect_fault.code, AWS_ERROR_IO_OPERATION_CANCELLED);
+        assert_null(c.stream);
+        upgrade_free(&u); /* joins the peer: its connection was closed */
+        assert_int_equal(c.connect_calls, 2);
+    }
+}
+
+static void take_in_steps_over_an_open_stream(enum way way) {
     enum { TOTAL = 8 << 20, STEP = 1 << 20 };
     sending s = {test_bytes(TOTAL), TOTAL};
     tls_server server;
@@ -508,7 +622,7 @@ static void back_pressure_passes_through_to_the_stream_below(void **state) {
     server_init(&server, &site);
     server.talk = talk_send;
     server.arg = &s;
-    upgrade_open(&u, &c, serve_tls, &server, STEP);
+    upgrade_open(&u, &c, way, &server, STEP);
     for (taken = STEP; taken < TOTAL; taken += STEP) {
         latch_wait(&c.received, taken);
         assert_int_equal(latch_count(&c.received), taken);
@@ -521,52 +635,56 @@ static void back_pressure_passes_through_to_the_stream_below(void **state) {
     latch_wait(&c.closed, 1);
     assert_int_equal(c.close_fault.code, 0);
     assert_memory_equal(c.in, s.bytes, TOTAL);
-    client_free(&c);
+    upgrade_free(&u);
     server_free(&server);
     free(s.bytes);
-    latch_destroy(&u.done);
 }
 
-static void ends_are_told_over_a_stream_as_over_a_socket(void **state) {
+static void back_pressure_passes_through_to_the_peer(void **state) {
+    FOR_ALL_WAYS(way) {
+        take_in_steps_over_an_open_stream(way);
+    }
+}
+
+static void expect_end(enum way way, void (*talk)(tls_server *, SSL *, int), int code) {
     tls_server server;
     client c;
     upgrade u;
 
     server_init(&server, &site);
-    server.talk = talk_hang_up;
-    upgrade_open(&u, &c, serve_tls, &server, SIZE_MAX);
+    server.talk = talk;
+    upgrade_open(&u, &c, way, &server, SIZE_MAX);
     latch_wait(&c.closed, 1);
-    assert_int_equal(c.close_fault.code, AWS_IO_SOCKET_CLOSED);
+    assert_int_equal(c.close_fault.code, code);
     assert_int_equal(c.in_len, 3);
-    client_free(&c);
-    latch_destroy(&u.done);
-
-    server.talk = talk_close_notify;
-    upgrade_open(&u, &c, serve_tls, &server, SIZE_MAX);
-    latch_wait(&c.closed, 1);
-    assert_int_equal(c.close_fault.code, 0);
-    client_free(&c);
+    upgrade_free(&u);
     server_free(&server);
-    latch_destroy(&u.done);
+}
+
+static void ends_are_told_over_a_stream_as_over_a_socket(void **state) {
+    FOR_ALL_WAYS(way) {
+        expect_end(way, talk_hang_up, AWS_IO_SOCKET_CLOSED);
+        expect_end(way, talk_close_notify, 0);
+    }
 }
 
 static void a_failed_upgrade_closes_the_stream_below(void **state) {
-    tls_server server;
-    client c;
-    upgrade u;
     identity stranger;
-
     identity_new(&stranger, &(identity_options){.common_name = "x", .names = "DNS:site.example"});
-    server_init(&server, &stranger);
-    upgrade_open(&u, &c, serve_tls, &server, SIZE_MAX);
-    assert_int_equal(c.connect_fault.code, AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE);
-    assert_null(c.stream);
-    peer_join(&c.peer); /* returns because its connection was closed */
-    assert_false(server.accepted);
-    client_free(&c);
-    server_free(&server);
+    FOR_ALL_WAYS(way) {
+        tls_server server;
+        client c;
+        upgrade u;
+        server_init(&server, &stranger);
+        upgrade_open(&u, &c, way, &server, SIZE_MAX);
+        assert_int_equal(c.connect_fault.code, AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE);
+        assert_null(c.stream);
+        peer_join(&c.peer); /* returns because its connection was closed */
+        assert_false(server.accepted);
+        upgrade_free(&u);
+        server_free(&server);
+    }
     identity_free(&stranger);
-    latch_destroy(&u.done);
 }
 
 int main(void) {
@@ -589,7 +707,8 @@ int main(void) {
         leak_checked(key_updates_are_followed),
         leak_checked(renegotiation_is_declined),
         leak_checked(tls_runs_over_an_open_stream),
-        leak_checked(back_pressure_passes_through_to_the_stream_below),
+        leak_checked(a_handshake_over_a_stream_can_be_cancelled),
+        leak_checked(back_pressure_passes_through_to_the_peer),
         leak_checked(ends_are_told_over_a_stream_as_over_a_socket),
         leak_checked(a_failed_upgrade_closes_the_stream_below),
     };

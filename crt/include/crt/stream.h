@@ -146,9 +146,18 @@ CRT_FN(crt_connect *, crt_stream_connect, (const crt_connect_options *options));
 /* Loop thread, before `done`: done is called with AWS_ERROR_IO_OPERATION_CANCELLED. */
 CRT_FN(void, crt_connect_cancel, (crt_connect *connect));
 
-/* Starts TLS on an open stream (inside a tunnel). Takes over the caller's reference; loop thread. */
-CRT_FN(void, crt_tls_start,
+typedef struct crt_tls_handshake crt_tls_handshake;
+
+/*
+ * Starts TLS on an open stream (inside a tunnel): takes over the caller's reference, also on failure, and the
+ * stream's handler hears no more of it. `tls` is borrowed for the call, `host` serves as server name when tls
+ * names none. `done` once, never inside this call or crt_tls_cancel. NULL only without memory: then `done` is not
+ * called. Loop thread.
+ */
+CRT_FN(crt_tls_handshake *, crt_tls_start,
        (crt_stream *lower, const crt_tls_options *tls, const char *host, crt_connect_fn done, void *user));
+/* Before `done`: it is called with AWS_ERROR_IO_OPERATION_CANCELLED. Loop thread. */
+CRT_FN(void, crt_tls_cancel, (crt_tls_handshake *handshake));
 
 CRT_EXTERN_C_END
 #endif
