@@ -142,8 +142,9 @@ CRT_HIDDEN void crt_mqtt_connection_end(crt_mqtt_client *c, const crt_fault *fau
 CRT_HIDDEN void crt_mqtt_connection_end_with(crt_mqtt_client *c, const crt_fault *fault, crt_mqtt_owned *goodbye);
 CRT_HIDDEN void crt_mqtt_connection_close(crt_mqtt_client *c); /* the DISCONNECT is out: hang up */
 #define CRT_MQTT_REASON_SIZE 252
-/* "<what> with reason code <code> (<meaning>): <said>"; `said` may be empty, and is cut when it is long. */
-CRT_HIDDEN void crt_mqtt_reason(char *out, size_t size, const char *what, uint8_t code, crt_bytes said);
+/* "<what> with reason code <code> (<meaning>): <reason string>", the last cut when it is long, left out when not present. */
+CRT_HIDDEN void crt_mqtt_reason(char *out, size_t size, const char *what, uint8_t code, crt_mqtt_present present,
+                                crt_bytes reason_string);
 CRT_HIDDEN int crt_mqtt_connection_fault(const crt_mqtt_client *c, crt_fault *fault, int code, const char *what);
 
 /* transfer.c */

@@ -220,7 +220,7 @@ void crt_mqtt_connection_connack(crt_mqtt_client *c, const crt_mqtt_packet *pack
     const crt_mqtt_connack *k = &packet->as.connack;
     if (k->reason_code >= 128) {
         char what[CRT_MQTT_REASON_SIZE];
-        crt_mqtt_reason(what, sizeof(what), "the server refused", k->reason_code, k->reason_string);
+        crt_mqtt_reason(what, sizeof(what), "the server refused", k->reason_code, k->present, k->reason_string);
         refuse_connack(c, packet, AWS_ERROR_MQTT5_CONNACK_CONNECTION_REFUSED, what);
         return;
     }
@@ -331,6 +331,11 @@ static void leave(crt_mqtt_client *c) {
     case STATE_PENDING_RECONNECT:
         crt_timer_stop(&c->phase_timer);
         become_stopped(c);
+        return;
+    case STATE_STOPPED: /* started and stopped within one turn of the loop, or never: nobody would end what waits */
+        if (c->desired == DESIRED_STOPPED) {
+            crt_mqtt_session_fail_all(c, &fault);
+        }
         return;
     default:
         return; /* under way */

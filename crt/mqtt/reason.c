@@ -53,7 +53,10 @@ static size_t fitting(crt_bytes said) {
     return len;
 }
 
-void crt_mqtt_reason(char *out, size_t size, const char *what, uint8_t code, crt_bytes said) {
+void crt_mqtt_reason(char *out, size_t size, const char *what, uint8_t code, crt_mqtt_present present,
+                     crt_bytes reason_string) {
+    /* Properties that were not sent have no value at all. */
+    crt_bytes said = crt_mqtt_has(present, CRT_MQTT_REASON_STRING) ? reason_string : crt_bytes_of(NULL, 0);
     const char *meaning = code < sizeof(meanings) / sizeof(meanings[0]) ? meanings[code] : NULL;
     int n = snprintf(out, size, "%s with reason code %u%s%s%s", what, code, meaning ? " (" : "",
                      meaning ? meaning : "", meaning ? ")" : "");

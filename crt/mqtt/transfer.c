@@ -199,7 +199,7 @@ static void on_disconnect(crt_mqtt_client *c, const crt_mqtt_packet *packet) {
     crt_fault fault;
     const crt_mqtt_disconnect *d = &packet->as.disconnect;
     char what[CRT_MQTT_REASON_SIZE];
-    crt_mqtt_reason(what, sizeof(what), "the server sent DISCONNECT", d->reason_code, d->reason_string);
+    crt_mqtt_reason(what, sizeof(what), "the server sent DISCONNECT", d->reason_code, d->present, d->reason_string);
     c->last_word = crt_mqtt_own(packet);
     crt_mqtt_connection_fault(c, &fault, AWS_ERROR_MQTT5_DISCONNECT_RECEIVED, what);
     crt_mqtt_connection_end(c, &fault, -1);
