@@ -379,6 +379,10 @@ static void judge_attempt(crt_s3_request *request) {
         cause = crt_s3_classify_transport(request->fault.code);
     } else if (fault->code) {
         request->fault = *fault;
+        if (fault->code == AWS_IO_STREAM_READ_FAILED && request->transfer->send_path) {
+            crt_fail(&request->fault, fault->code, "%s is shorter than it was, or cannot be read",
+                     request->transfer->send_path);
+        }
         cause = crt_s3_classify_transport(fault->code);
     } else {
         cause = crt_s3_response_judge(request);
