@@ -188,6 +188,7 @@ static bool error_code_of(const crt_s3_request *request, char *code, size_t size
     return request->sink == CRT_S3_SINK_BUFFER && body.len && crt_s3_xml_text(body, "Error/Code", code, size);
 }
 
+/* The response itself is the failure that is reported. */
 static enum crt_s3_retry_class refuse(crt_s3_request *request, int code, const char *xml_code) {
     char target[160];
     crt_s3_transfer_describe(request->transfer, target, sizeof target);
@@ -217,7 +218,9 @@ enum crt_s3_retry_class crt_s3_response_judge(crt_s3_request *request) {
     }
     enum crt_s3_retry_class cause = crt_s3_classify_response(request->status, has_error ? xml_code : NULL, &code);
     if (cause != CRT_S3_NO_RETRY) {
-        refuse(request, code, xml_code);
+        crt_fail(&request->fault, code, "answered with status %d%s%s", request->status, xml_code[0] ? " " : "",
+                 xml_code);
+        request->is_response = true;
         return cause;
     }
     if (success) {
