@@ -4,9 +4,6 @@
 #include "binding.h"
 
 #include <stdio.h>
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 /* ---- life ---- */
 
@@ -19,6 +16,7 @@ static void drop_transfer(awscrt_s3_run *run) {
     Py_CLEAR(run->on_done);
     Py_CLEAR(run->exception);
     Py_CLEAR(run->body);
+    awscrt_s3_spares_drop(run);
     run->provider = NULL;
     Py_CLEAR(run->keep);
     crt_s3_transfer *transfer = run->transfer;
@@ -157,35 +155,10 @@ static void on_headers(void *user, int status, crt_http_headers *headers) {
 
 /* ---- memory for parts ---- */
 
-/* Fresh memory costs one page fault per page, which for 4 KiB pages is dearer than receiving the bytes. */
-static void prefer_huge_pages(char *memory, size_t length) {
-#if defined(MADV_HUGEPAGE)
-    const uintptr_t huge = 2 * 1024 * 1024;
-    uintptr_t first = ((uintptr_t)memory + huge - 1) & ~(huge - 1);
-    uintptr_t end = ((uintptr_t)memory + length) & ~(huge - 1);
-    if (first < end) {
-        (void)madvise((void *)first, end - first, MADV_HUGEPAGE); /* a wish; systems without them go on as before */
-    }
-#endif
-}
-
-/* Bytes object of `length` unset bytes; NULL without an exception. */
-static PyObject *new_bytes(uint64_t length) {
-    PyObject *bytes = NULL;
-    if (length <= (uint64_t)PY_SSIZE_T_MAX) {
-        bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
-    }
-    PyErr_Clear();
-    if (bytes) {
-        prefer_huge_pages(PyBytes_AsString(bytes), (size_t)length);
-    }
-    return bytes;
-}
-
 /* The whole body's memory from `offset` on; NULL without an exception when there is none. */
 static char *whole_body_at(awscrt_s3_run *run, uint64_t offset, size_t length) {
     if (!run->body) {
-        run->body = new_bytes(run->body_size);
+        run->body = awscrt_s3_bytes_new(run, run->body_size);
     }
     bool inside = offset >= run->first && offset - run->first <= run->body_size &&
                   length <= run->body_size - (offset - run->first);
@@ -206,7 +179,7 @@ static void memory_deliver(awscrt_event *event) {
         char *memory = whole_body_at(self->run, self->offset, self->length);
         crt_s3_memory_ready(self->request, memory, self->run);
     } else {
-        PyObject *bytes = new_bytes(self->length);
+        PyObject *bytes = awscrt_s3_bytes_new(self->run, self->length);
         crt_s3_memory_ready(self->request, bytes ? PyBytes_AsString(bytes) : NULL, bytes);
     }
     crt_free(self);
@@ -288,12 +261,17 @@ static void body_deliver(awscrt_event *event) {
         PyObject *unused = self->chunk.cookie;
         Py_XDECREF(unused);
     } else {
-        PyObject *values[] = {take_bytes(&self->chunk), PyLong_FromUnsignedLongLong(self->chunk.offset)};
+        PyObject *bytes = take_bytes(&self->chunk);
+        PyObject *values[] = {bytes, PyLong_FromUnsignedLongLong(self->chunk.offset)};
+        Py_XINCREF(bytes); /* call_keywords takes one */
         PyObject *result = call_keywords(run->on_body, names, values, 2);
         if (!result) {
             keep_exception(run);
         }
         Py_XDECREF(result);
+        if (bytes) {
+            awscrt_s3_bytes_done(run, bytes);
+        }
     }
     body_discard(event);
 }
