@@ -210,3 +210,61 @@ def test_missing_attribute():
     options = HttpProxyOptions("127.0.0.1", 1)
     del options.auth_type
     assert isinstance(HttpClientConnection.new("127.0.0.1", 1, proxy_options=options).exception(20), AttributeError)
+
+
+@pytest.mark.parametrize("attribute", ["host_name", "auth_username", "auth_password"])
+def test_nul_is_refused(attribute):
+    options = HttpProxyOptions("127.0.0.1", 1, auth_type=BASIC, auth_username="u", auth_password="p")
+    setattr(options, attribute, "one\0two")
+    error = HttpClientConnection.new("127.0.0.1", 1, proxy_options=options).exception(20)
+    assert type(error) is ValueError and str(error) == f"HttpProxyOptions.{attribute} contains NUL"
+
+
+class ComputedOptions(HttpProxyOptions):
+    """Every attribute is made anew when it is asked for, and the one before is overwritten in memory."""
+
+    def __init__(self, port, on_read=lambda: None):
+        self.proxy_port = port
+        self.on_read = on_read
+        self.litter = []
+
+    def compute(self, text):
+        self.on_read()
+        self.litter = [("x" * len(text)).encode().decode() for _ in range(50)]
+        return text.encode().decode()
+
+    host_name = property(lambda self: self.compute("127.0.0.1"))
+    port = property(lambda self: self.proxy_port)
+    tls_connection_options = property(lambda self: None)
+    auth_type = property(lambda self: BASIC)
+    auth_username = property(lambda self: self.compute("user" * 20))
+    auth_password = property(lambda self: self.compute("pass" * 20))
+    connection_type = property(lambda self: TUNNEL)
+
+
+def test_computed_attributes(tunnel_proxy, answering, exchange):
+    options = ComputedOptions(tunnel_proxy.port)
+    connection = HttpClientConnection.new("127.0.0.1", answering.port, proxy_options=options).result(20)
+    credentials = base64.b64encode(b"user" * 20 + b":" + b"pass" * 20)
+    assert b"\r\nProxy-Authorization: Basic " + credentials + b"\r\n" in tunnel_proxy.heads[0]
+    assert exchange(connection).status() == 200
+    connection.close().result(20)
+
+
+def test_tls_options_that_change_while_they_are_used(tunnel_proxy, nginx, tls_certs):
+    """The names that were set when the call began count."""
+    context_options = TlsContextOptions()
+    context_options.override_default_trust_store_from_path(None, tls_certs.ca_path)
+    tls = ClientTlsContext(context_options).new_connection_options()
+    tls.set_server_name("localhost")
+    tls.set_alpn_list(["http/1.1"])
+
+    def rename():
+        tls.set_server_name("other.example" * 10)
+        tls.set_alpn_list(["x" * 100])
+
+    options = ComputedOptions(tunnel_proxy.port, rename)
+    connection = HttpClientConnection.new(
+        "127.0.0.1", nginx.tls_port, proxy_options=options, tls_connection_options=tls
+    ).result(20)
+    connection.close().result(20)

@@ -346,6 +346,38 @@ def test_should_sign_header_that_raises(monkeypatch):
     assert reported == [ZeroDivisionError]
 
 
+def clear_headers(signed):
+    signed.headers.clear()
+
+
+def add_headers(signed):
+    for number in range(200):
+        signed.headers.add(f"X-Added-{number}", "value" * 100)
+
+
+def replace_everything(signed):
+    signed.__init__("PUT", "/" + "other" * 100, HttpHeaders([("X-Other", "value")]))
+
+
+@pytest.mark.parametrize("change", [clear_headers, add_headers, replace_everything])
+def test_should_sign_header_that_changes_the_request(change):
+    """Each header is asked about once, as it was; what is signed is the request as the callback left it."""
+    asked = []
+    signed = request(headers=[("Host", "h"), ("X-First", "1" * 200), ("X-Second", "2" * 200)])
+
+    def choose(*, name):
+        asked.append(name)
+        if len(asked) == 1:
+            change(signed)
+        return name != "X-Second"
+
+    sign(signed, config(should_sign_header=choose))
+    assert asked == ["Host", "X-First", "X-Second"]
+    names = signed.headers.get("Authorization").partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    left = {name.lower() for name, _ in signed.headers} - {"authorization", "x-second"}
+    assert set(names) == left
+
+
 # ---- AwsSigningConfig ----
 
 

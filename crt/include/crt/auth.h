@@ -35,7 +35,7 @@ typedef struct crt_signing_config {
     bool add_content_sha256; /* header x-amz-content-sha256 */
     crt_bytes body_value;    /* payload hash used verbatim; empty: of no body or of one in memory it is computed */
     uint64_t expires_secs;   /* query signing; 0: absent */
-    /* May be NULL: all headers (the skip list is always applied). */
+    /* May be NULL: all headers (the skip list is always applied). It must leave the message alone. */
     bool (*should_sign)(void *user, crt_bytes name);
     void *should_sign_user;
 } crt_signing_config;

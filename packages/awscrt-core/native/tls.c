@@ -14,9 +14,9 @@ typedef struct native_context {
 
 typedef struct native_options {
     awscrt_native native;
-    PyObject *context; /* handle */
-    char *server_name;
-    char *alpn;
+    PyObject *context;     /* handle */
+    PyObject *server_name; /* bytes, or NULL; replaced and never changed, for those who still use it */
+    PyObject *alpn;
 } native_options;
 
 static void context_dropped(PyObject *handle) {
@@ -96,8 +96,8 @@ crt_tls_ctx *awscrt_tls_ctx_get(PyObject *context) {
 static void options_dropped(PyObject *handle) {
     native_options *self = PyCapsule_GetPointer(handle, OPTIONS);
     Py_DECREF(self->context);
-    crt_free(self->server_name);
-    crt_free(self->alpn);
+    Py_XDECREF(self->server_name);
+    Py_XDECREF(self->alpn);
     crt_free(self);
 }
 
@@ -117,15 +117,10 @@ static PyObject *tls_options_new(PyObject *module, PyObject *context) {
     return handle;
 }
 
-static int replace_text(char **slot, const char *text) {
-    char *copy = crt_strdup(text);
-    if (!copy) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    crt_free(*slot);
-    *slot = copy;
-    return 0;
+static void replace_text(PyObject **slot, PyObject *text) {
+    PyObject *before = *slot;
+    *slot = Py_XNewRef(text);
+    Py_XDECREF(before);
 }
 
 static PyObject *tls_options_set_server_name(PyObject *module, PyObject *args) {
@@ -149,11 +144,8 @@ static PyObject *tls_options_set_server_name(PyObject *module, PyObject *args) {
     } else {
         status = PyBytes_AsStringAndSize(bytes, &text, NULL); /* ValueError for a NUL inside */
     }
-    if (status == 0 && text[0]) {
-        status = replace_text(&self->server_name, text);
-    } else if (status == 0) {
-        crt_free(self->server_name);
-        self->server_name = NULL;
+    if (status == 0) {
+        replace_text(&self->server_name, text[0] ? bytes : NULL);
     }
     Py_DECREF(bytes);
     if (status) {
@@ -169,25 +161,38 @@ static PyObject *tls_options_set_alpn(PyObject *module, PyObject *args) {
         return NULL;
     }
     native_options *self = awscrt_native_of(object, OPTIONS);
-    if (!self || replace_text(&self->alpn, alpn)) {
+    PyObject *bytes = self ? PyBytes_FromString(alpn) : NULL;
+    if (!bytes) {
         return NULL;
     }
+    replace_text(&self->alpn, bytes);
+    Py_DECREF(bytes);
     Py_RETURN_NONE;
 }
 
-int awscrt_tls_options_get(PyObject *options, crt_tls_options *out) {
+static PyObject *or_none(PyObject *object) {
+    return object ? object : Py_None;
+}
+
+int awscrt_tls_options_get(PyObject *options, crt_tls_options *out, PyObject **keep) {
     memset(out, 0, sizeof(*out));
+    *keep = NULL;
     if (options == Py_None) {
         return 0;
     }
-    native_options *self = awscrt_native_of(options, OPTIONS);
-    if (!self) {
+    PyObject *handle = awscrt_handle_of(options, OPTIONS);
+    if (!handle) {
         return -1;
     }
-    out->ctx = ((native_context *)PyCapsule_GetPointer(self->context, CONTEXT))->ctx;
-    out->server_name = self->server_name;
-    out->alpn = self->alpn;
-    return 0;
+    native_options *self = PyCapsule_GetPointer(handle, OPTIONS);
+    *keep = PyTuple_Pack(3, self->context, or_none(self->server_name), or_none(self->alpn));
+    if (*keep) {
+        out->ctx = ((native_context *)PyCapsule_GetPointer(self->context, CONTEXT))->ctx;
+        out->server_name = self->server_name ? PyBytes_AsString(self->server_name) : NULL;
+        out->alpn = self->alpn ? PyBytes_AsString(self->alpn) : NULL;
+    }
+    Py_DECREF(handle);
+    return *keep ? 0 : -1;
 }
 
 /* ---- facts about the provider ---- */

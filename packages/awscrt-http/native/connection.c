@@ -189,39 +189,57 @@ static int target_of(PyObject *const *given, awscrt_conn *conn, crt_connect_opti
     return 0;
 }
 
-/* Starts connecting; -1 + exception when the arguments do not allow it. Takes over `conn` on success. */
-static int start(awscrt_conn *conn, PyObject *const *given) {
-    crt_http_connect_options options;
+/* What the options point to, and what that is borrowed from, until crt_http_connect has copied it. */
+typedef struct borrowed {
     crt_http_proxy proxy;
     crt_tls_options tls, proxy_tls;
+    PyObject *keep_tls, *keep_proxy;
+} borrowed;
+
+/* 0, or -1 + exception; conn->keep and the references of `b` are the caller's in both cases. */
+static int options_of(PyObject *const *given, awscrt_conn *conn, borrowed *b, crt_http_connect_options *options) {
     crt_loop_group *group;
     size_t read_buffer;
-    memset(&options, 0, sizeof(options));
-    if (target_of(given, conn, &options.target) || awscrt_tls_options_get(given[TLS_OPTIONS], &tls) ||
-        awscrt_http_proxy_get(given[PROXY_OPTIONS], &proxy, &proxy_tls) ||
-        size_argument(given[INITIAL_WINDOW], &options.initial_window) ||
+    if (target_of(given, conn, &options->target) ||
+        awscrt_tls_options_get(given[TLS_OPTIONS], &b->tls, &b->keep_tls) ||
+        awscrt_http_proxy_get(given[PROXY_OPTIONS], &b->proxy, &b->proxy_tls, &b->keep_proxy) ||
+        size_argument(given[INITIAL_WINDOW], &options->initial_window) ||
         size_argument(given[READ_BUFFER], &read_buffer)) {
         return -1;
     }
-    if (proxy.host && proxy.kind == CRT_HTTP_PROXY_FORWARDING && tls.ctx) {
+    if (b->proxy.host && b->proxy.kind == CRT_HTTP_PROXY_FORWARDING && b->tls.ctx) {
         awscrt_raise(AWS_ERROR_INVALID_STATE, "a forwarding proxy cannot carry TLS; use tunneling");
         return -1;
     }
-    if (awscrt_bootstrap_get(given[BOOTSTRAP], &group, &options.target.resolver, &conn->keep)) {
+    if (awscrt_bootstrap_get(given[BOOTSTRAP], &group, &options->target.resolver, &conn->keep)) {
         return -1;
     }
     int manual = PyObject_IsTrue(given[MANUAL_WINDOW]);
     if (manual < 0) {
         return -1;
     }
-    options.manual_window = manual;
-    options.target.loop = conn->loop = crt_loop_group_pick(group);
-    options.target.tls = tls.ctx ? &tls : NULL;
-    options.proxy = proxy.host ? &proxy : NULL;
+    options->manual_window = manual;
+    options->target.loop = conn->loop = crt_loop_group_pick(group);
+    options->target.tls = b->tls.ctx ? &b->tls : NULL;
+    options->proxy = b->proxy.host ? &b->proxy : NULL;
+    return 0;
+}
+
+/* Starts connecting; -1 + exception when the arguments do not allow it. Takes over `conn` on success. */
+static int start(awscrt_conn *conn, PyObject *const *given) {
+    crt_http_connect_options options;
+    borrowed b;
+    memset(&options, 0, sizeof(options));
+    memset(&b, 0, sizeof(b));
     options.handler = &handler;
     options.user = conn;
-    crt_http_connect(&options);
-    return 0;
+    int status = options_of(given, conn, &b, &options);
+    if (!status) {
+        crt_http_connect(&options);
+    }
+    Py_XDECREF(b.keep_tls);
+    Py_XDECREF(b.keep_proxy);
+    return status;
 }
 
 static awscrt_conn *conn_new(PyObject *const *given) {

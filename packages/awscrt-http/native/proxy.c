@@ -3,22 +3,27 @@
  */
 #include "binding.h"
 
-/* The four functions below return 0, or -1 with the exception set. Strings stay valid while `options` keeps them. */
+/* All of these return 0, or -1 with the exception set. What *out borrows from is appended to `keep`. */
 
-static int get_string(PyObject *options, const char *attribute, bool optional, const char **out) {
+static int get_string(PyObject *options, const char *attribute, bool optional, PyObject *keep, const char **out) {
     PyObject *value = PyObject_GetAttrString(options, attribute);
+    Py_ssize_t len = 0;
     if (!value) {
         return -1;
     }
     *out = NULL;
     if (!(optional && value == Py_None)) {
-        *out = PyUnicode_Check(value) ? PyUnicode_AsUTF8AndSize(value, NULL) : NULL;
+        *out = PyUnicode_Check(value) ? PyUnicode_AsUTF8AndSize(value, &len) : NULL;
         if (!*out && !PyErr_Occurred()) {
             PyErr_Format(PyExc_TypeError, "HttpProxyOptions.%s is not a valid string", attribute);
         }
     }
-    Py_DECREF(value); /* the attribute holds it */
-    return PyErr_Occurred() ? -1 : 0;
+    if (*out && strlen(*out) != (size_t)len) {
+        PyErr_Format(PyExc_ValueError, "HttpProxyOptions.%s contains NUL", attribute);
+    }
+    int status = PyErr_Occurred() ? -1 : PyList_Append(keep, value);
+    Py_DECREF(value);
+    return status;
 }
 
 static int get_enum(PyObject *options, const char *attribute, long *out) {
@@ -53,33 +58,34 @@ static int get_port(PyObject *options, uint32_t *out) {
     return PyErr_Occurred() ? -1 : 0;
 }
 
-static int get_tls(PyObject *options, crt_tls_options *tls) {
+static int get_tls(PyObject *options, PyObject *keep, crt_tls_options *tls) {
     PyObject *value = PyObject_GetAttrString(options, "tls_connection_options");
+    PyObject *held;
     if (!value) {
         return -1;
     }
-    int status = awscrt_tls_options_get(value, tls);
+    int status = awscrt_tls_options_get(value, tls, &held);
     Py_DECREF(value);
     if (status && PyErr_ExceptionMatches(PyExc_TypeError)) {
         PyErr_Clear();
         PyErr_SetString(PyExc_TypeError, "HttpProxyOptions.tls_connection_options is not a valid TlsConnectionOptions");
     }
+    if (held) {
+        status = PyList_Append(keep, held);
+        Py_DECREF(held);
+    }
     return status;
 }
 
-int awscrt_http_proxy_get(PyObject *options, crt_http_proxy *out, crt_tls_options *tls) {
+static int fill(PyObject *options, PyObject *keep, crt_http_proxy *out, crt_tls_options *tls) {
     enum { AUTH_NOTHING = 0, AUTH_BASIC = 1 };
     long kind = 0;
     long authentication = 0;
-    memset(out, 0, sizeof(*out));
-    memset(tls, 0, sizeof(*tls));
-    if (options == Py_None) {
-        return 0;
-    }
-    if (get_string(options, "host_name", false, &out->host) || get_port(options, &out->port) ||
-        get_tls(options, tls) || get_enum(options, "connection_type", &kind) ||
-        get_enum(options, "auth_type", &authentication) || get_string(options, "auth_username", true, &out->user) ||
-        get_string(options, "auth_password", true, &out->password)) {
+    if (get_string(options, "host_name", false, keep, &out->host) || get_port(options, &out->port) ||
+        get_tls(options, keep, tls) || get_enum(options, "connection_type", &kind) ||
+        get_enum(options, "auth_type", &authentication) ||
+        get_string(options, "auth_username", true, keep, &out->user) ||
+        get_string(options, "auth_password", true, keep, &out->password)) {
         return -1;
     }
     if (kind < CRT_HTTP_PROXY_LEGACY || kind > CRT_HTTP_PROXY_TUNNELING) {
@@ -95,5 +101,21 @@ int awscrt_http_proxy_get(PyObject *options, crt_http_proxy *out, crt_tls_option
     } else {
         out->user = out->password = NULL;
     }
+    return 0;
+}
+
+int awscrt_http_proxy_get(PyObject *options, crt_http_proxy *out, crt_tls_options *tls, PyObject **keep) {
+    memset(out, 0, sizeof(*out));
+    memset(tls, 0, sizeof(*tls));
+    *keep = NULL;
+    if (options == Py_None) {
+        return 0;
+    }
+    PyObject *held = PyList_New(0);
+    if (!held || fill(options, held, out, tls)) {
+        Py_XDECREF(held);
+        return -1;
+    }
+    *keep = held;
     return 0;
 }

@@ -339,6 +339,47 @@ static int hash_body(PyObject *request, crt_signing_config *config, char hex[HEX
     return status;
 }
 
+/* ---- the callback is asked before signing: what it does to the request must not pull that from under the signer ---- */
+
+/* [bytes, ...] of the names of the request's headers; NULL + exception. */
+static PyObject *header_names(PyObject *request) {
+    const crt_http_headers *headers = crt_http_message_headers(awscrt_http_message_get(request));
+    PyObject *names = PyList_New(0);
+    for (size_t i = 0; names && i < crt_http_headers_count(headers); i++) {
+        crt_bytes name = crt_http_headers_at(headers, i).name;
+        PyObject *bytes = PyBytes_FromStringAndSize((const char *)name.ptr, (Py_ssize_t)name.len);
+        if (!bytes || PyList_Append(names, bytes)) {
+            Py_CLEAR(names);
+        }
+        Py_XDECREF(bytes);
+    }
+    return names;
+}
+
+/* {name: answer} of the callback; NULL + exception. */
+static PyObject *ask_about_headers(PyObject *request, PyObject *callback) {
+    PyObject *names = header_names(request);
+    PyObject *answers = names ? PyDict_New() : NULL;
+    for (Py_ssize_t i = 0; answers && i < PyList_Size(names); i++) {
+        PyObject *name = PyList_GetItem(names, i);
+        crt_bytes text = crt_bytes_of(PyBytes_AsString(name), (size_t)PyBytes_Size(name));
+        if (PyDict_SetItem(answers, name, ask_should_sign(callback, text) ? Py_True : Py_False)) {
+            Py_CLEAR(answers);
+        }
+    }
+    Py_XDECREF(names);
+    return answers;
+}
+
+/* GIL held; runs no Python code. */
+static bool was_answered(void *answers, crt_bytes name) {
+    PyObject *key = PyBytes_FromStringAndSize((const char *)name.ptr, (Py_ssize_t)name.len);
+    PyObject *answer = key ? PyDict_GetItemWithError(answers, key) : NULL;
+    Py_XDECREF(key);
+    PyErr_Clear(); /* without memory the header is signed, as after a callback that raised */
+    return answer != Py_False;
+}
+
 /* ---- signing ---- */
 
 typedef struct signing {
@@ -359,11 +400,22 @@ static void sign(const signing *s, const crt_credentials *credentials) {
     char hex[HEX_LEN];
     crt_fault fault;
     crt_signing_config config = of(s->config)->native;
+    PyObject *answers = NULL;
     if (hash_body(s->request, &config, hex)) {
         fail(s, awscrt_code_of_exception(), "The body could not be read for its hash.");
         return;
     }
+    if (config.should_sign) {
+        answers = ask_about_headers(s->request, config.should_sign_user);
+        if (!answers) {
+            fail(s, awscrt_code_of_exception(), "The headers could not be listed.");
+            return;
+        }
+        config.should_sign = was_answered;
+        config.should_sign_user = answers;
+    }
     int code = crt_sign_message(awscrt_http_message_get(s->request), &config, credentials, &fault);
+    Py_XDECREF(answers);
     if (code) {
         fail(s, code, fault.detail);
         return;

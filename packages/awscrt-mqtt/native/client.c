@@ -69,6 +69,7 @@ typedef struct making {
     mqtt_keep keep;
     crt_tls_options tls;
     crt_tls_options proxy_tls;
+    PyObject *keep_proxy_tls;
 } making;
 
 static int bootstrap_get(mqtt_client *client, making *m, PyObject *bootstrap) {
@@ -120,7 +121,7 @@ static int proxy_get(making *m, PyObject *proxy) {
         return 0;
     }
     m->options.proxy_tls = &m->proxy_tls;
-    return awscrt_tls_options_get(tls, &m->proxy_tls);
+    return awscrt_tls_options_get(tls, &m->proxy_tls, &m->keep_proxy_tls);
 }
 
 static int settings_get(making *m, PyObject *settings) {
@@ -198,6 +199,7 @@ PyObject *mqtt_client_new(PyObject *module, PyObject *args, PyObject *kwargs) {
         handle = PyCapsule_New(client, MQTT_CLIENT, client_dropped);
     }
     mqtt_keep_clear(&m.keep);
+    Py_XDECREF(m.keep_proxy_tls);
     if (client->engine) {
         crt_ref_inc(&client->refs); /* the engine's, until on_terminated */
         if (!handle) {

@@ -83,12 +83,13 @@ static PyObject *client_new(PyObject *module, PyObject *args) {
     crt_tls_options tls = {0};
     crt_fault fault = {0};
     PyObject *bootstrap, *tls_object, *on_shutdown, *handle = NULL;
-    PyObject *keep = NULL;
+    PyObject *keep = NULL, *keep_tls = NULL;
     native_client *self = NULL;
     client_end *end = NULL;
     if (parse(args, &options, &bootstrap, &tls_object, &on_shutdown) ||
-        awscrt_tls_options_get(tls_object, &tls) ||
+        awscrt_tls_options_get(tls_object, &tls, &keep_tls) ||
         awscrt_bootstrap_get(bootstrap, &options.loops, &options.resolver, &keep)) {
+        Py_XDECREF(keep_tls);
         return NULL;
     }
     self = crt_calloc(1, sizeof(*self));
@@ -115,9 +116,11 @@ static PyObject *client_new(PyObject *module, PyObject *args) {
     PyCapsule_SetDestructor(handle, client_dropped);
     end->on_shutdown = Py_NewRef(on_shutdown);
     end->keep = keep;
+    Py_XDECREF(keep_tls);
     return handle;
 
 failed:
+    Py_XDECREF(keep_tls);
     Py_XDECREF(handle);
     Py_XDECREF(keep);
     crt_free(self);

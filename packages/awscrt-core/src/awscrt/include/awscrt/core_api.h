@@ -102,8 +102,9 @@ CRT_FN(int, awscrt_bootstrap_get,
        (PyObject *bootstrap, crt_loop_group **group, crt_resolver **resolver, PyObject **keep));
 /* SocketOptions or None (defaults); validates: AttributeError, TypeError, OverflowError. */
 CRT_FN(int, awscrt_socket_options_get, (PyObject *options, crt_socket_options *out));
-/* TlsConnectionOptions or None (out->ctx NULL). Strings are borrowed from the object. */
-CRT_FN(int, awscrt_tls_options_get, (PyObject *options, crt_tls_options *out));
+/* TlsConnectionOptions or None (out->ctx NULL). What is found is borrowed from *keep (new reference, NULL for None
+   and on failure), which the caller holds as long as it uses it: the object itself may change meanwhile. */
+CRT_FN(int, awscrt_tls_options_get, (PyObject *options, crt_tls_options *out, PyObject **keep));
 /* ClientTlsContext -> borrowed crt_tls_ctx; NULL + TypeError. */
 CRT_FN(crt_tls_ctx *, awscrt_tls_ctx_get, (PyObject *context));
 /* InputStream (or None: NULL without exception) -> new reference to a READER source. */

@@ -22,9 +22,11 @@ CRT_EXTERN_C_BEGIN
 CRT_HTTP_FN(crt_http_message *, awscrt_http_message_get, (PyObject *request));
 /* [(name, value), ...] of str. New reference; NULL + exception (UnicodeDecodeError for undecodable bytes). */
 CRT_HTTP_FN(PyObject *, awscrt_http_header_list, (const crt_http_header *headers, size_t count));
-/* HttpProxyOptions or None (out->host NULL). Strings and TLS options are borrowed from the object; `tls` is the
-   caller's storage that out->tls points to when TLS to the proxy is asked for. */
-CRT_HTTP_FN(int, awscrt_http_proxy_get, (PyObject *options, crt_http_proxy *out, crt_tls_options *tls));
+/* HttpProxyOptions or None (out->host NULL). What is found is borrowed from *keep (new reference, NULL for None and
+   on failure), which the caller holds as long as it uses it: attributes may be computed or change meanwhile. `tls` is
+   the caller's storage that out->tls points to when TLS to the proxy is asked for. 0, or -1 + exception. */
+CRT_HTTP_FN(int, awscrt_http_proxy_get,
+            (PyObject *options, crt_http_proxy *out, crt_tls_options *tls, PyObject **keep));
 
 /* AwsCredentials -> borrowed; NULL + TypeError. */
 CRT_HTTP_FN(crt_credentials *, awscrt_credentials_get, (PyObject *credentials));
