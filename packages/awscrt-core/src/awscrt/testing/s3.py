@@ -132,7 +132,7 @@ class _Server(Application):
         self._received = 0
         self._sent = 0
 
-    async def listen(self) -> Tuple[asyncio.AbstractServer, int]:
+    async def listen(self) -> Tuple[asyncio.base_events.Server, int]:
         context: Optional[ssl.SSLContext] = None
         if self.options.certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -143,9 +143,12 @@ class _Server(Application):
         )
         return server, int(server.sockets[0].getsockname()[1])
 
-    def abort_connections(self) -> None:
-        for connection in list(self._connections.values()):
+    def abort_connections(self) -> int:
+        """Breaks what is open; returns how many connections there were."""
+        open_now = list(self._connections.values())
+        for connection in open_now:
             connection.abort()
+        return len(open_now)
 
     # ---- Application ----
 
@@ -325,11 +328,13 @@ class _Thread:
             return
         started.set_result(port)
         await self._stopped
+        # Connections being accepted and responses under way are tasks; each ends when its connection does. The
+        # listener is closed after them: asyncio cannot finish accepting for a closed one.
+        for sock in listener.sockets:
+            self._loop.remove_reader(sock.fileno())
+        while self._server.abort_connections() or len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0.001)
         listener.close()
-        self._server.abort_connections()
-        await asyncio.sleep(0)  # lets the aborted connections be told, which cancels their senders
-        senders = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*senders, return_exceptions=True)
 
     def call(self, command: str, arguments: Dict[str, Any]) -> Any:
         result: Future[Any] = Future()
