@@ -161,7 +161,7 @@ def test_local_socket(tmp_path, response, exchange):
             peer.recv(4096)
             peer.sendall(response(b"local"))
             assert got.status() == 200 and got.body == b"local"
-        connection.close().result(20)
+            connection.close().result(20)
 
 
 def test_close_is_orderly_and_repeatable(answering, connect):
