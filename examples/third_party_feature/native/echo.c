@@ -161,21 +161,18 @@ static PyObject *echo_exchange(PyObject *module, PyObject *args) {
     unsigned int timeout_ms;
     unsigned short port;
     PyObject *tls_object, *bootstrap, *loop, *done;
+    PyObject *keep_tls = NULL; /* what `tls` borrows from */
     crt_tls_options tls;
     crt_loop_group *group;
     crt_connect_options options = {.socket = CRT_SOCKET_OPTIONS_DEFAULT};
     if (!PyArg_ParseTuple(args, "sHy#IOOOO:exchange", &host, &port, &line, &len, &timeout_ms, &tls_object, &bootstrap,
                           &loop, &done) ||
-        awscrt_tls_options_get(tls_object, &tls)) {
+        awscrt_tls_options_get(tls_object, &tls, &keep_tls)) {
         return NULL;
     }
     exchange *x = exchange_new(line, len, loop, done);
-    if (!x) {
-        return NULL;
-    }
-    if (awscrt_bootstrap_get(bootstrap, &group, &options.resolver, &x->bootstrap)) {
-        exchange_free_memory(x);
-        return NULL;
+    if (!x || awscrt_bootstrap_get(bootstrap, &group, &options.resolver, &x->bootstrap)) {
+        goto failed;
     }
     Py_INCREF(done);
     x->timeout_ms = timeout_ms;
@@ -189,10 +186,18 @@ static PyObject *echo_exchange(PyObject *module, PyObject *args) {
     if (!crt_stream_connect(&options)) {
         Py_DECREF(x->bootstrap);
         Py_DECREF(done);
-        exchange_free_memory(x);
-        return PyErr_NoMemory();
+        PyErr_NoMemory();
+        goto failed;
     }
+    Py_XDECREF(keep_tls); /* the connect has copied the options */
     Py_RETURN_NONE;
+
+failed:
+    Py_XDECREF(keep_tls);
+    if (x) {
+        exchange_free_memory(x);
+    }
+    return NULL;
 }
 
 static PyMethodDef functions[] = {{"exchange", echo_exchange, METH_VARARGS, exchange_doc}, {NULL, NULL, 0, NULL}};

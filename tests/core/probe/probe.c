@@ -339,10 +339,13 @@ static PyObject *socket_options(PyObject *module, PyObject *options) {
 
 static PyObject *tls_options(PyObject *module, PyObject *options) {
     crt_tls_options out;
-    if (awscrt_tls_options_get(options, &out)) {
+    PyObject *keep;
+    if (awscrt_tls_options_get(options, &out, &keep)) {
         return NULL;
     }
-    return Py_BuildValue("izz", out.ctx != NULL, out.server_name, out.alpn);
+    PyObject *result = Py_BuildValue("izz", out.ctx != NULL, out.server_name, out.alpn);
+    Py_XDECREF(keep);
+    return result;
 }
 
 static PyMethodDef methods[] = {
