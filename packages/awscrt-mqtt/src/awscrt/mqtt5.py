@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from awscrt.http import HttpProxyOptions, HttpRequest
 else:
-    from awscrt._mqtt_dataclass import dataclass
+    from awscrt._dataclass import dataclass
 
 __all__ = [
     "Client",

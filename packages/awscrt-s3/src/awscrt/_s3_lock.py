@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Union
 
 from awscrt import NativeResource
 
+TYPE_CHECKING = False  # typing is a large part of a small program's import time
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Optional, Type
+    from typing import Optional, Type, Union
 
 # The place is part of the contract: every awscrt on the machine meets there.
 _DIRECTORY = "/tmp/aws_crt_cross_process_lock"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, List, Optional, Tuple
+
+TYPE_CHECKING = False  # typing is a large part of a small program's import time
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Tuple
 
 # Family: (Gbps, vCPUs) of its largest size; smaller sizes have a share that goes by their processors.
 _FAMILIES: Dict[str, Tuple[float, int]] = {

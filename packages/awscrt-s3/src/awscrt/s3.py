@@ -6,9 +6,8 @@ signed and retried on its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, Callable, List, Optional, Sequence, Tuple
 
 from awscrt import NativeResource, _s3
 from awscrt._s3_lock import CrossProcessLock
@@ -37,17 +36,21 @@ from awscrt.io import (
     TlsContextOptions,
 )
 
+TYPE_CHECKING = False  # typing and dataclasses are a large part of a small program's import time
 if TYPE_CHECKING:
     import asyncio
     import threading
     from concurrent.futures import Future
-    from typing import Any
+    from dataclasses import dataclass
+    from typing import Any, Callable, List, Optional, Tuple
 
     Headers = List[Tuple[str, str]]
     OnHeaders = Callable[..., Any]
     OnBody = Callable[..., Any]
     OnProgress = Callable[[int], Any]
     OnDone = Callable[..., Any]
+else:
+    from awscrt._dataclass import dataclass
 
 __all__ = [
     "AwsCredentialsProvider",

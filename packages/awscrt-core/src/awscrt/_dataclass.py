@@ -1,7 +1,8 @@
 """``@dataclass`` whose methods are generated when they are first used.
 
 The standard decorator compiles three functions per class and imports half of :mod:`inspect`: 20 ms for the data
-classes of MQTT 5, of which a program uses a handful. The result here is a real dataclass all the same.
+classes of MQTT 5, of which a program uses a handful, and 13 ms for the first one of any module. The result here is a
+real dataclass all the same.
 """
 
 from __future__ import annotations
