@@ -8,7 +8,7 @@ import os
 import queue
 import sys
 import threading
-from typing import Any, Callable, List
+from typing import Any, List
 
 import pytest
 
@@ -181,8 +181,9 @@ def test_mqtt_callbacks_that_raise(mosquitto: Any, tmp_path: Any, monkeypatch: p
 
 
 @pytest.mark.parametrize("broken", ["on_lifecycle_event_connection_success_fn", "on_publish_callback_fn"])
-def test_mqtt_callbacks_that_raise_with_asyncio(mosquitto: Any, tmp_path: Any, broken: str,
-                                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mqtt_callbacks_that_raise_with_asyncio(
+    mosquitto: Any, tmp_path: Any, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = Target("127.0.0.1", mosquitto.port, None, str(tmp_path))
     reported: List[str] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda args: reported.append(str(args.exc_value)))

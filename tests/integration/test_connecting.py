@@ -58,8 +58,14 @@ def test_unknown_name(run: Run, tmp_path: Any) -> None:
 # ---- TLS ----
 
 
-def tls_failure(run: Run, certificate: Certificate, authority: Authority, ca_path: Optional[str], directory: Any,
-                scripted_server: ServerFactory) -> AwsCrtError:
+def tls_failure(
+    run: Run,
+    certificate: Certificate,
+    authority: Authority,
+    ca_path: Optional[str],
+    directory: Any,
+    scripted_server: ServerFactory,
+) -> AwsCrtError:
     """What connecting to a server with that certificate fails with."""
     server = scripted_server(silent, context=authority.server_context(certificate))
     error = failure(run, Target("localhost", server.port, trusting(ca_path), str(directory)))
@@ -69,30 +75,34 @@ def tls_failure(run: Run, certificate: Certificate, authority: Authority, ca_pat
 
 
 @EVERY_CLIENT
-def test_untrusted_certificate(run: Run, authority: Authority, tls_certs: Any, tmp_path: Any,
-                               scripted_server: ServerFactory) -> None:
+def test_untrusted_certificate(
+    run: Run, authority: Authority, tls_certs: Any, tmp_path: Any, scripted_server: ServerFactory
+) -> None:
     error = tls_failure(run, authority.issue("localhost"), authority, tls_certs.ca_path, tmp_path, scripted_server)
     assert "override_default_trust_store" in error.message
 
 
 @EVERY_CLIENT
-def test_authority_unknown_to_the_system(run: Run, authority: Authority, tmp_path: Any,
-                                         scripted_server: ServerFactory) -> None:
+def test_authority_unknown_to_the_system(
+    run: Run, authority: Authority, tmp_path: Any, scripted_server: ServerFactory
+) -> None:
     error = tls_failure(run, authority.issue("localhost"), authority, None, tmp_path, scripted_server)
     assert "override_default_trust_store" in error.message
 
 
 @EVERY_CLIENT
-def test_certificate_of_another_host(run: Run, authority: Authority, tmp_path: Any,
-                                     scripted_server: ServerFactory) -> None:
+def test_certificate_of_another_host(
+    run: Run, authority: Authority, tmp_path: Any, scripted_server: ServerFactory
+) -> None:
     other = authority.issue("other", hosts=["other.example"])
     error = tls_failure(run, other, authority, authority.path, tmp_path, scripted_server)
     assert "not valid for host 'localhost'" in error.message and "other.example" in error.message
 
 
 @EVERY_CLIENT
-def test_expired_certificate(run: Run, authority: Authority, expired_certificate: Certificate, tmp_path: Any,
-                             scripted_server: ServerFactory) -> None:
+def test_expired_certificate(
+    run: Run, authority: Authority, expired_certificate: Certificate, tmp_path: Any, scripted_server: ServerFactory
+) -> None:
     error = tls_failure(run, expired_certificate, authority, authority.path, tmp_path, scripted_server)
     assert "certificate has expired" in error.message
 
@@ -111,8 +121,9 @@ def test_server_without_tls(run: Run, authority: Authority, tmp_path: Any, scrip
 
 
 @EVERY_CLIENT
-def test_closed_within_the_handshake(run: Run, authority: Authority, tmp_path: Any,
-                                     scripted_server: ServerFactory) -> None:
+def test_closed_within_the_handshake(
+    run: Run, authority: Authority, tmp_path: Any, scripted_server: ServerFactory
+) -> None:
     def script(peer: Peer) -> None:
         peer.receive_exactly(1)
 
@@ -141,8 +152,11 @@ def test_garbage_instead_of_http(run: Run, tmp_path: Any, scripted_server: Serve
 
 
 @clients(MQTT)
-@pytest.mark.parametrize("answer", [b"\x00\xffno protocol", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x03\x00"],
-                         ids=["bytes", "http", "tls"])
+@pytest.mark.parametrize(
+    "answer",
+    [b"\x00\xffno protocol", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x03\x00"],
+    ids=["bytes", "http", "tls"],
+)
 def test_garbage_instead_of_mqtt(run: Run, answer: bytes, tmp_path: Any, scripted_server: ServerFactory) -> None:
     def script(peer: Peer) -> None:
         peer.receive_exactly(10)
@@ -190,8 +204,9 @@ CUTS = pytest.mark.parametrize("script", [cut_off, cut_off_and_reset], ids=["clo
 
 @clients(HTTP)
 @CUTS
-def test_truncated_response(run: Run, script: Callable[[Peer], None], tmp_path: Any,
-                            scripted_server: ServerFactory) -> None:
+def test_truncated_response(
+    run: Run, script: Callable[[Peer], None], tmp_path: Any, scripted_server: ServerFactory
+) -> None:
     server = scripted_server(script)
     error = failure(run, Target("127.0.0.1", server.port, None, str(tmp_path)))
     assert error.name == "AWS_IO_SOCKET_CLOSED"
@@ -200,8 +215,9 @@ def test_truncated_response(run: Run, script: Callable[[Peer], None], tmp_path: 
 
 @clients(S3_RECEIVING)
 @CUTS
-def test_truncated_download_is_retried_then_reported(run: Run, script: Callable[[Peer], None], tmp_path: Any,
-                                                     scripted_server: ServerFactory) -> None:
+def test_truncated_download_is_retried_then_reported(
+    run: Run, script: Callable[[Peer], None], tmp_path: Any, scripted_server: ServerFactory
+) -> None:
     server = scripted_server(script)
     target = Target("127.0.0.1", server.port, None, str(tmp_path))
     error = run(target)

@@ -63,8 +63,9 @@ WAYS = pytest.mark.parametrize("outcome", [through_future, through_asyncio])
 
 
 @pytest.mark.parametrize("source", ["missing", "missing/file"])
-def test_upload_of_a_file_that_is_not_there(client: S3Client, target: Target, tmp_path: Path, source: str,
-                                            s3_endpoint: S3Endpoint) -> None:
+def test_upload_of_a_file_that_is_not_there(
+    client: S3Client, target: Target, tmp_path: Path, source: str, s3_endpoint: S3Endpoint
+) -> None:
     path = tmp_path / source
     with pytest.raises(RuntimeError, match="^44 .AWS_ERROR_FILE_INVALID_PATH") as caught:
         upload(client, target, path)
@@ -88,8 +89,9 @@ def unwritable(tmp_path: Path) -> List[str]:
 
 
 @pytest.mark.parametrize("number", range(4), ids=["directory", "missing-directory", "below-a-file", "read-only"])
-def test_download_to_a_place_that_cannot_be_written(client: S3Client, target: Target, tmp_path: Path, number: int,
-                                                    s3_endpoint: S3Endpoint) -> None:
+def test_download_to_a_place_that_cannot_be_written(
+    client: S3Client, target: Target, tmp_path: Path, number: int, s3_endpoint: S3Endpoint
+) -> None:
     paths = unwritable(tmp_path)
     if number >= len(paths):
         pytest.skip("no directory that even root may not write to")
@@ -109,8 +111,9 @@ def test_download_to_a_place_that_cannot_be_written(client: S3Client, target: Ta
 @pytest.mark.parametrize("direct", [False, True], ids=["buffered", "streamed"])
 @pytest.mark.parametrize("size", [1000, 5 * MIB])
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_full_disk(client: S3Client, target: Target, size: int, direct: bool, outcome: Callable[[Any], Any],
-                   s3_endpoint: S3Endpoint) -> None:
+def test_full_disk(
+    client: S3Client, target: Target, size: int, direct: bool, outcome: Callable[[Any], Any], s3_endpoint: S3Endpoint
+) -> None:
     s3_endpoint.put_object(BUCKET, "object", bytes(size))
     error = outcome(download(client, target, "/dev/full", fio_options=S3FileIoOptions(should_stream=direct)))
     assert type(error) is AwsCrtError
@@ -122,8 +125,9 @@ def test_full_disk(client: S3Client, target: Target, size: int, direct: bool, ou
 
 
 @WAYS
-def test_download_that_breaks_for_good_keeps_what_came(client: S3Client, target: Target, tmp_path: Path,
-                                                       outcome: Callable[[Any], Any], s3_endpoint: S3Endpoint) -> None:
+def test_download_that_breaks_for_good_keeps_what_came(
+    client: S3Client, target: Target, tmp_path: Path, outcome: Callable[[Any], Any], s3_endpoint: S3Endpoint
+) -> None:
     data = os.urandom(4 * MIB)
     s3_endpoint.put_object(BUCKET, "object", data)
     s3_endpoint.fail_next(range_start=2 * MIB, count=None, close_after=1000)
@@ -139,8 +143,9 @@ def test_download_that_breaks_for_good_keeps_what_came(client: S3Client, target:
 
 
 @WAYS
-def test_download_that_breaks_once_is_mended(client: S3Client, target: Target, tmp_path: Path,
-                                             outcome: Callable[[Any], Any], s3_endpoint: S3Endpoint) -> None:
+def test_download_that_breaks_once_is_mended(
+    client: S3Client, target: Target, tmp_path: Path, outcome: Callable[[Any], Any], s3_endpoint: S3Endpoint
+) -> None:
     data = os.urandom(4 * MIB)
     s3_endpoint.put_object(BUCKET, "object", data)
     s3_endpoint.fail_next(range_start=2 * MIB, close_after=1000)
@@ -148,8 +153,9 @@ def test_download_that_breaks_once_is_mended(client: S3Client, target: Target, t
     assert (tmp_path / "out").read_bytes() == data
 
 
-def test_file_that_shrinks_during_its_upload(client: S3Client, target: Target, tmp_path: Path,
-                                             s3_endpoint: S3Endpoint) -> None:
+def test_file_that_shrinks_during_its_upload(
+    client: S3Client, target: Target, tmp_path: Path, s3_endpoint: S3Endpoint
+) -> None:
     path = tmp_path / "in"
     path.write_bytes(bytes(20 * MIB))
     s3_endpoint.fail_next(operation="CreateMultipartUpload", delay=0.1)

@@ -54,7 +54,9 @@ WAYS = pytest.mark.parametrize("connect", [with_futures, with_asyncio])
 
 @WAYS
 @pytest.mark.parametrize("user, password", [("alice", "wrong"), ("bob", "secret"), (None, None)])
-def test_mosquitto_refuses_credentials(connect: Callable[..., Refusal], user: Any, password: Any, tmp_path: Any) -> None:
+def test_mosquitto_refuses_credentials(
+    connect: Callable[..., Refusal], user: Any, password: Any, tmp_path: Any
+) -> None:
     with Mosquitto(users={"alice": "secret"}, websockets=False) as server:
         target = Target("127.0.0.1", server.port, None, str(tmp_path))
         packet = mqtt5.ConnectPacket(client_id="refused", username=user, password=password)
@@ -66,15 +68,21 @@ def test_mosquitto_refuses_credentials(connect: Callable[..., Refusal], user: An
 
 
 @WAYS
-@pytest.mark.parametrize("reason", [
-    ConnectReasonCode.BAD_USERNAME_OR_PASSWORD,
-    ConnectReasonCode.NOT_AUTHORIZED,
-    ConnectReasonCode.SERVER_UNAVAILABLE,
-    ConnectReasonCode.BANNED,
-])
-def test_refusal_has_reason_code_and_the_words_of_the_broker(connect: Callable[..., Refusal],
-                                                             reason: ConnectReasonCode, tmp_path: Any,
-                                                             scripted_server: Callable[..., ScriptedServer]) -> None:
+@pytest.mark.parametrize(
+    "reason",
+    [
+        ConnectReasonCode.BAD_USERNAME_OR_PASSWORD,
+        ConnectReasonCode.NOT_AUTHORIZED,
+        ConnectReasonCode.SERVER_UNAVAILABLE,
+        ConnectReasonCode.BANNED,
+    ],
+)
+def test_refusal_has_reason_code_and_the_words_of_the_broker(
+    connect: Callable[..., Refusal],
+    reason: ConnectReasonCode,
+    tmp_path: Any,
+    scripted_server: Callable[..., ScriptedServer],
+) -> None:
     said = b"come back on Monday"
     properties = b"\x1f" + len(said).to_bytes(2, "big") + said  # Reason String, M5 3.2.2.3.9
 
@@ -94,8 +102,9 @@ def test_refusal_has_reason_code_and_the_words_of_the_broker(connect: Callable[.
 
 
 @WAYS
-def test_closed_before_the_connack(connect: Callable[..., Refusal], tmp_path: Any,
-                                   scripted_server: Callable[..., ScriptedServer]) -> None:
+def test_closed_before_the_connack(
+    connect: Callable[..., Refusal], tmp_path: Any, scripted_server: Callable[..., ScriptedServer]
+) -> None:
     server = scripted_server(lambda peer: peer.receive_exactly(2))
     error, connack = connect(mqtt_options(Target("127.0.0.1", server.port, None, str(tmp_path))))
     assert error.name == "AWS_IO_SOCKET_CLOSED"
