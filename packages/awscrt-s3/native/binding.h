@@ -16,10 +16,10 @@ extern CRT_HIDDEN PyMethodDef awscrt_s3_transfer_methods[];
 
 /* ---- events.c: a transfer's callbacks on their way to Python ---- */
 
-/* What stands between a transfer and its Python callbacks; lives until both the transfer and its handle are gone. */
 /* Parts of one transfer whose memory waits for the next part; small ones come from the allocator as fast. */
 enum { AWSCRT_S3_SPARES = 4, AWSCRT_S3_SPARE_MIN = 256 * 1024 };
 
+/* What stands between a transfer and its Python callbacks; lives until both the transfer and its handle are gone. */
 typedef struct awscrt_s3_run {
     crt_refcount refs; /* the handle, the transfer */
     uint32_t generation; /* of forks */
@@ -35,6 +35,8 @@ typedef struct awscrt_s3_run {
     PyObject *provider;  /* borrowed from keep */
     PyObject *exception; /* what a callback raised; ends the transfer */
     PyObject *on_gone;   /* called when everything is over */
+    bool is_download;
+    bool is_canceled;    /* from here on a download delivers nothing, and cannot succeed */
     void *done_event;    /* made beforehand: the end is always told */
     /* The whole body as one bytes object, the future's result, instead of pieces to on_body. */
     bool whole_body;

@@ -59,6 +59,11 @@ static void keep_exception(awscrt_s3_run *run) {
     crt_s3_transfer_cancel(run->transfer, AWS_ERROR_HTTP_CALLBACK_FAILURE);
 }
 
+/* Bodies and progress that come after the user has ended the download are not delivered. */
+static bool is_over(const awscrt_s3_run *run) {
+    return run->exception || (run->is_canceled && run->is_download);
+}
+
 /* callable(**{names[i]: values[i]}); steals the values, of which none may be NULL unless an exception is set. */
 static PyObject *call_keywords(PyObject *callable, const char *const *names, PyObject **values, int count) {
     PyObject *keywords = PyDict_New();
@@ -257,7 +262,7 @@ static void body_deliver(awscrt_event *event) {
     awscrt_s3_run *run = self->run;
     if (run->whole_body) {
         store_piece(run, &self->chunk);
-    } else if (run->exception) {
+    } else if (is_over(run)) {
         PyObject *unused = self->chunk.cookie;
         Py_XDECREF(unused);
     } else {
@@ -307,7 +312,7 @@ static void progress_discard(awscrt_event *event) {
 static void progress_deliver(awscrt_event *event) {
     progress_event *self = CRT_CONTAINER(event, progress_event, event);
     awscrt_s3_run *run = self->run;
-    if (!run->exception) {
+    if (!is_over(run)) {
         PyObject *bytes = PyLong_FromUnsignedLongLong(self->bytes);
         PyObject *result = bytes ? awscrt_call1(run->on_progress, bytes) : NULL;
         if (!result) {
@@ -449,6 +454,11 @@ static void done_deliver(awscrt_event *event) {
     done_event *self = CRT_CONTAINER(event, done_event, event);
     awscrt_s3_run *run = self->run;
     outcome out;
+    if (run->is_canceled && run->is_download && !self->result.fault.code) {
+        /* All had been received, but not everything delivered. */
+        crt_fail(&self->result.fault, AWS_ERROR_S3_CANCELED, "canceled");
+        self->result.status = 0;
+    }
     describe(self, &out);
     done_discard(event);
     resolve(run, out.error);

@@ -102,6 +102,7 @@ static void set_callbacks(awscrt_s3_run *run, const arguments *a) {
     run->on_progress = or_null(a->on_progress);
     run->on_gone = or_null(a->on_gone);
     run->whole_body = a->whole_body;
+    run->is_download = a->type == CRT_S3_GET_OBJECT;
 }
 
 static PyObject *transfer_new(PyObject *module, PyObject *args) {
@@ -167,6 +168,7 @@ static PyObject *transfer_cancel(PyObject *module, PyObject *handle) {
         return NULL;
     }
     if (run->transfer && run->generation == crt_fork_generation()) {
+        run->is_canceled = true;
         crt_s3_transfer_cancel(run->transfer, AWS_ERROR_S3_CANCELED);
     }
     Py_RETURN_NONE;
