@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-from awscrt.testing.s3 import serve_process
+from awscrt.testing._runners import serve_process
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it closes our input
