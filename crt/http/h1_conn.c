@@ -57,6 +57,7 @@ int crt_h1_conn_mail(crt_http_stream *stream, uint32_t what) {
                                             __ATOMIC_RELAXED)) {
         }
         if (!__atomic_exchange_n(&conn->mail_posted, 1, __ATOMIC_ACQ_REL)) {
+            crt_ref_inc(&conn->lives); /* the task may run when all else is gone */
             crt_loop_post(conn->loop, &conn->mail_task);
         }
     }
@@ -111,7 +112,6 @@ static void drop_life(crt_http_conn *conn) {
 
 static void run_mail(crt_task *task, int status) {
     crt_http_conn *conn = CRT_CONTAINER(task, crt_http_conn, mail_task);
-    crt_ref_inc(&conn->lives); /* the streams served last may hold the last reference */
     __atomic_store_n(&conn->mail_posted, 0, __ATOMIC_SEQ_CST);
     read_mail(conn);
     drop_life(conn);

@@ -50,7 +50,7 @@ struct crt_http_stream {
 
 struct crt_http_conn {
     crt_refcount refs;  /* users and streams; the last one closes */
-    crt_refcount lives; /* refs as a whole, and the transport; the last one frees */
+    crt_refcount lives; /* refs as a whole, the transport, the mail task while posted; the last one frees */
     crt_loop *loop;
     crt_stream *io;
     const crt_http_conn_handler *handler;

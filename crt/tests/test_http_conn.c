@@ -1,6 +1,8 @@
 /* Connections: exchanges, pipelining, persistence, how everything ends, and in which thread. */
 #include "http_support.h"
 
+#include "../http/h1_conn.h"
+
 #define OK "HTTP/1.1 200 OK\r\n"
 
 static void get_delivers_head_and_body(void **state) {
@@ -394,6 +396,43 @@ static void everything_may_be_dropped_while_in_flight(void **state) {
     peer_end(&p);
 }
 
+/* Leaves word for the loop, and ends the connection before the loop comes to it. */
+static void shut_and_cancel(void *arg) {
+    crt_http_stream *stream = arg;
+    crt_h1_conn_shut(stream->conn, AWS_ERROR_INVALID_STATE, "for the test");
+    crt_http_stream_cancel(stream, AWS_ERROR_UNKNOWN);
+}
+
+static client *dropping;
+
+static void drop_all(recorder *r) {
+    crt_http_conn_release(dropping->conn);
+    crt_http_stream_release(r->stream);
+    dropping->conn = NULL;
+    r->stream = NULL;
+}
+
+static void word_for_a_connection_that_was_dropped_does_no_harm(void **state) {
+    const step steps[] = {READ("\r\n\r\n"), READ_EOF, END};
+    peer p;
+    client c;
+    recorder r;
+    peer_start(&p, steps);
+    client_connect(&c, p.port);
+    dropping = &c;
+    recorder_get(&r, &c, "/");
+    r.then = drop_all;
+    assert_int_equal(crt_http_stream_activate(r.stream), 0);
+    on_loop(c.loop, shut_and_cancel, r.stream);
+    latch_wait(&r.done, 1);
+    latch_wait(&c.shut, 1);
+    assert_int_equal(r.fault.code, AWS_ERROR_INVALID_STATE);
+    assert_int_equal(c.shutdown.code, AWS_ERROR_INVALID_STATE);
+    recorder_free(&r);
+    client_end(&c);
+    peer_end(&p);
+}
+
 static void a_stream_never_activated_holds_the_connection(void **state) {
     const step steps[] = {READ_EOF, END};
     peer p;
@@ -621,6 +660,7 @@ int main(void) {
         leak_checked(cancel_ends_the_stream_with_its_code),
         leak_checked(streams_in_flight_hold_the_connection),
         leak_checked(everything_may_be_dropped_while_in_flight),
+        leak_checked(word_for_a_connection_that_was_dropped_does_no_harm),
         leak_checked(a_stream_never_activated_holds_the_connection),
         leak_checked(the_end_of_the_loop_ends_streams),
         leak_checked(completion_may_start_the_next_request),

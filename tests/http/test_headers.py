@@ -206,3 +206,15 @@ def test_names_of_many_servers_do_not_mix_up():
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_pairs_whose_truth_fails():
+    class Pairs(list):
+        def __bool__(self):
+            raise ZeroDivisionError
+
+        def __iter__(self):
+            raise AssertionError("asked although the truth failed")
+
+    with pytest.raises(ZeroDivisionError):
+        HttpHeaders(Pairs([("a", "b")]))

@@ -68,16 +68,12 @@ static PyObject *value_to_str(crt_bytes value) {
 }
 
 static PyObject *pair_of(crt_http_header header) {
-    PyObject *pair = PyTuple_New(2);
-    PyObject *name = pair ? name_to_str(header.name) : NULL;
+    /* The text first: making a tuple may collect garbage, whose finalizers may change the headers. */
+    PyObject *name = name_to_str(header.name);
     PyObject *value = name ? value_to_str(header.value) : NULL;
-    if (!value) {
-        Py_XDECREF(pair);
-        Py_XDECREF(name);
-        return NULL;
-    }
-    PyTuple_SetItem(pair, 0, name);
-    PyTuple_SetItem(pair, 1, value);
+    PyObject *pair = value ? PyTuple_Pack(2, name, value) : NULL;
+    Py_XDECREF(name);
+    Py_XDECREF(value);
     return pair;
 }
 
@@ -323,7 +319,8 @@ static int headers_init(PyObject *self, PyObject *args, PyObject *kwargs) {
     if (awscrt_http_args_of_tuple(&params, args, kwargs, &pairs)) {
         return -1;
     }
-    return pairs && pairs != Py_None && PyObject_IsTrue(pairs) ? add_pairs(of(self), pairs) : 0;
+    int truth = pairs && pairs != Py_None ? PyObject_IsTrue(pairs) : 0;
+    return truth > 0 ? add_pairs(of(self), pairs) : truth;
 }
 
 static PyObject *headers_init_method(PyObject *self, PyObject *args, PyObject *kwargs) {
