@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import threading
-from typing import Any, Dict, List, Optional, Tuple
+import time
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from awscrt.auth import AwsCredentialsProvider
 from awscrt.http import HttpHeaders, HttpRequest
@@ -23,6 +24,14 @@ def content(size: int) -> bytes:
     """Bytes in which every place is recognizable."""
     block = b"".join(i.to_bytes(4, "big") for i in range(16384))
     return (block * (size // len(block) + 1))[:size]
+
+
+def eventually(condition: Callable[[], Any]) -> None:
+    """Waits until the condition holds."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.005)
 
 
 class Transfer:

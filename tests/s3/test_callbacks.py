@@ -14,7 +14,7 @@ import pytest
 from awscrt.exceptions import AwsCrtError
 from awscrt.s3 import S3ResponseError
 
-from .support import BUCKET, MIB, TIMEOUT, Store, content
+from .support import BUCKET, MIB, TIMEOUT, Store, content, eventually
 
 
 class Refusal(Exception):
@@ -149,8 +149,7 @@ def test_cancel_during_a_pause_between_attempts(store_with: Callable[..., Store]
     )
     store.endpoint.fail_next(count=None, status=500)
     transfer = store.get("k")
-    while not store.endpoint.requests():
-        pass
+    eventually(lambda: store.endpoint.requests())
     transfer.request.cancel()
     assert_canceled(transfer.wait().error)
 

@@ -28,7 +28,7 @@ from awscrt.s3 import (
 )
 from awscrt.testing.s3 import ACCESS_KEY_ID, SECRET_ACCESS_KEY, S3Endpoint
 
-from .support import BUCKET, MIB, TIMEOUT, Store, content, make_client
+from .support import BUCKET, MIB, TIMEOUT, Store, content, eventually, make_client
 
 STATIC = AwsCredentialsProvider.new_static(ACCESS_KEY_ID, SECRET_ACCESS_KEY)
 GIB = 1024 * MIB
@@ -178,8 +178,7 @@ def test_silent_server_gets_all_connections(store: Store) -> None:
     store.endpoint.put_object(BUCKET, "k", content(100_000))
     store.endpoint.fail_next(skip=1, count=None, stall=True)
     transfer = store.get("k", part_size=1000)
-    while store.endpoint.statistics().max_in_flight < 25:
-        assert not transfer.over.wait(0.01)
+    eventually(lambda: store.endpoint.statistics().max_in_flight == 25)
     transfer.request.cancel()
     transfer.wait()
 

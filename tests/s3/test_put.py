@@ -12,7 +12,7 @@ import pytest
 from awscrt.http import HttpHeaders, HttpRequest
 from awscrt.s3 import S3RequestType, S3ResponseError
 
-from .support import BUCKET, MIB, Store, content
+from .support import BUCKET, MIB, Store, content, eventually
 
 PART = 5 * MIB
 
@@ -321,8 +321,7 @@ def test_source_is_read_only_as_fast_as_parts_go_out(store_with: Callable[..., S
             return super().readinto(buffer)
 
     transfer = store.start(S3RequestType.PUT_OBJECT, store.message("PUT", "k", [], Counting(content(30 * MIB), PART)))
-    while store.endpoint.statistics().max_in_flight < 2:
-        assert not transfer.over.wait(0.01)
+    eventually(lambda: store.endpoint.statistics().max_in_flight == 2)
     transfer.request.cancel()
     transfer.wait()
     assert read == [PART, PART]
