@@ -31,7 +31,7 @@ class ThreadRunner:
         asyncio.set_event_loop(self._loop)
         self._loop.run_until_complete(self._serve(started))
         self._loop.close()
-        self._server.arena.close()
+        self._server.close()
 
     async def _serve(self, started: Future[int]) -> None:
         self._stopped = asyncio.get_event_loop().create_future()

@@ -92,6 +92,12 @@ class EndpointServer(Application):
         )
         return server, int(server.sockets[0].getsockname()[1])
 
+    def close(self) -> None:
+        """Drops everything that is stored; the log stays."""
+        self.service.buckets.clear()
+        self.service.uploads.clear()
+        self.arena.close()
+
     def abort_connections(self) -> int:
         """Breaks what is open; returns how many connections there were."""
         open_now = list(self._connections.values())

@@ -6,6 +6,7 @@ assembled as a list of segments, and sent back by ``sendfile`` from the same pag
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import tempfile
@@ -61,13 +62,17 @@ class Arena:
         return Blob(self._view[start : start + size], start, self)
 
     def close(self) -> None:
-        """Closes the file; the memory goes when the last blob does."""
-        if self.file is not None:
-            self.file.close()
+        """Closes the file and the mapping; a blob still in use keeps the mapping until it is dropped."""
+        if self.file is None or self._map is None:
+            return
+        self.file.close()
+        self._view.release()
+        with contextlib.suppress(BufferError):
+            self._map.close()
 
     def _discard(self, offset: int, size: int) -> None:
         remove = getattr(mmap, "MADV_REMOVE", None)
-        if remove is not None and self._map is not None:
+        if remove is not None and self._map is not None and not self._map.closed:
             self._map.madvise(remove, offset, -(-size // _PAGE) * _PAGE)
 
 
