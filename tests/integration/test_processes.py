@@ -218,6 +218,7 @@ def test_interrupt_while_waiting_for_a_future(run: Run, s3_endpoint: S3Endpoint,
     run(
         """
 import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
 request = s3_get(s3_client())
 stream = http_get(http_connection())
 threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
