@@ -106,7 +106,7 @@ $(STAMPS)/foreign-wheels: tools/requirements-test.txt $(STAMPS)/venv
 	@touch $@
 
 .PHONY: wheels
-wheels: $(STAMPS)/wheels
+wheels: $(STAMPS)/wheels $(STAMPS)/foreign-wheels
 	@ls dist
 
 # ---- checks ----
