@@ -75,8 +75,8 @@ demo: dev
 	@$(PY) -m awscrt.testing.demo
 
 .PHONY: bench
-bench: dev
-	$(PY) benchmarks/bench.py $(BENCH_ARGS)
+bench: dev $(STAMPS)/wheels $(STAMPS)/foreign-wheels
+	$(PY) benchmarks/bench.py --wheels dist --wheels $(CACHE)/foreign-wheels $(BENCH_ARGS)
 
 $(STAMPS)/docs-requirements: tools/requirements-docs.txt $(STAMPS)/venv
 	$(PY) -m pip install -q -r tools/requirements-docs.txt

@@ -524,7 +524,8 @@ int crt_s3_transfer_start(crt_s3_client *client, const crt_s3_transfer_options *
             transfer->home = &client->shards[i];
         }
     }
-    crt_s3_window_init(&transfer->window, transfer->max_connections);
+    crt_s3_window_init(&transfer->window, transfer->want_body ? CRT_S3_WINDOW_MEMORY : CRT_S3_WINDOW_FILE,
+                       transfer->max_connections);
     crt_timer_init(&transfer->widen_timer, loop, on_widen);
     int status = init(transfer, options, fault);
     if (status) {

@@ -1,9 +1,8 @@
 #include "window.h"
 
-#define START 6
 #define NEAR_NS (5 * 1000 * 1000)
-/* What one connection is planned to carry: 0.4 Gbps. */
-#define PLANNED_BYTES_PER_S 50000000.0
+/* A connection that carries less than a gigabit per second leaves room for another one. */
+#define BUSY_BYTES_PER_S 125000000.0
 /* Less says more about latency than about throughput. */
 #define MEANINGFUL_BYTES (1024 * 1024)
 
@@ -11,9 +10,9 @@ static void widen(crt_s3_window *window) {
     window->size = window->size > window->max / 2 ? window->max : window->size * 2;
 }
 
-void crt_s3_window_init(crt_s3_window *window, uint64_t max) {
+void crt_s3_window_init(crt_s3_window *window, uint64_t start, uint64_t max) {
     window->max = max;
-    window->size = max < START ? max : START;
+    window->size = max < start ? max : start;
 }
 
 void crt_s3_window_first_byte(crt_s3_window *window, uint64_t latency_ns) {
@@ -23,7 +22,7 @@ void crt_s3_window_first_byte(crt_s3_window *window, uint64_t latency_ns) {
 }
 
 void crt_s3_window_part(crt_s3_window *window, uint64_t bytes, uint64_t duration_ns) {
-    if (bytes >= MEANINGFUL_BYTES && (double)bytes * 1e9 < PLANNED_BYTES_PER_S * (double)duration_ns) {
+    if (bytes >= MEANINGFUL_BYTES && (double)bytes * 1e9 < BUSY_BYTES_PER_S * (double)duration_ns) {
         widen(window);
     }
 }

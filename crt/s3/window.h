@@ -15,7 +15,12 @@ typedef struct crt_s3_window {
     uint64_t max;
 } crt_s3_window;
 
-void crt_s3_window_init(crt_s3_window *window, uint64_t max);
+/*
+ * What to start with, measured on loopback: two fill memory faster than more, whose parts would push each other out of
+ * the caches; files are written by a thread of their own, which more connections keep busy.
+ */
+enum { CRT_S3_WINDOW_MEMORY = 2, CRT_S3_WINDOW_FILE = 6 };
+void crt_s3_window_init(crt_s3_window *window, uint64_t start, uint64_t max);
 /* A response began this long after its request. */
 void crt_s3_window_first_byte(crt_s3_window *window, uint64_t latency_ns);
 /* A part of this size took this long. */
