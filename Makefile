@@ -76,6 +76,7 @@ demo: dev
 
 .PHONY: bench
 bench: dev $(STAMPS)/wheels $(STAMPS)/foreign-wheels
+	@tools/bootstrap.sh bench
 	$(PY) benchmarks/bench.py --wheels dist --wheels $(CACHE)/foreign-wheels $(BENCH_ARGS)
 
 $(STAMPS)/docs-requirements: tools/requirements-docs.txt $(STAMPS)/venv

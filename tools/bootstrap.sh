@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that the machine has what the build and the tests need.
 #
-#   tools/bootstrap.sh [fuzz]
+#   tools/bootstrap.sh [fuzz | bench]
 #
 # Looks for the things themselves, not for packages, so it is quick and quiet on a machine that has them. What is
 # missing is installed with apt when we are root or sudo asks no password; otherwise the packages are printed for
@@ -52,6 +52,10 @@ if [ "${1:-}" = fuzz ]; then
     want "clang with libFuzzer" \
         "echo 'int LLVMFuzzerTestOneInput(void){return 0;}' | clang -fsanitize=fuzzer,address -x c - -o /dev/null" \
         "clang libclang-rt-14-dev" "clang compiler-rt" llvm "clang compiler-rt"
+fi
+
+if [ "${1:-}" = bench ]; then
+    program wrk wrk wrk wrk wrk
 fi
 
 [ -n "$missing" ] || exit 0
