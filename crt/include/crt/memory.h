@@ -28,7 +28,7 @@ CRT_FN(size_t, crt_memory_live, (void));
 CRT_FN(size_t, crt_memory_traced_bytes, (void));
 
 /*
- * The budget covers what grows with the load: part buffers, queues, TLS buffers. The default limit is
+ * The budget is for what grows with the load; today the memory of S3 parts is charged to it. The default limit is
  * half of the smaller of the cgroup limit and the machine's memory, at least 64 MiB.
  */
 CRT_FN(size_t, crt_budget_limit, (void));
