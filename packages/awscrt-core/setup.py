@@ -16,7 +16,7 @@ setup(
     ext_modules=[
         build.feature_extension(
             "awscrt._core",
-            build.sources_under("crt/common", "crt/crypto", "crt/checksums", "crt/io", "native"),
+            build.sources_under("crt/common", "crt/crypto", "crt/checksums", "crt/io", "crt/codec", "native"),
             via_table=False,
             needs=["libuv", "openssl"],
         )
