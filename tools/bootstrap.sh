@@ -43,6 +43,10 @@ want "python3 >= 3.8" "'$PYTHON' -c 'import sys; sys.exit(sys.version_info < (3,
 want "python3 venv" "'$PYTHON' -c 'import ensurepip, venv'" python3-venv python3 python python3
 want "Python.h" "test -f \"\$('$PYTHON' -c 'import sysconfig; print(sysconfig.get_path(\"include\"))')/Python.h\"" \
     python3-dev python3-devel python python3-dev
+# OpenSSL for the wheels is built from source (tools/build_openssl.sh).
+want "perl with IPC::Cmd" "perl -MIPC::Cmd -MFindBin -MTime::Piece -e 1" perl "perl-interpreter perl-IPC-Cmd perl-FindBin perl-Time-Piece" \
+    perl perl
+program curl curl curl curl curl
 program openssl openssl openssl openssl openssl
 program nginx nginx-light nginx nginx nginx
 program mosquitto mosquitto mosquitto mosquitto mosquitto

@@ -3,6 +3,9 @@
 Each wheel is built from its sdist, never from the checkout, so that an incomplete sdist fails here. A feature
 compiles against the core wheel just built, installed in an environment of its own. On Linux auditwheel bundles the
 shared libraries that could not be linked statically and sets the platform tag.
+
+Core links the OpenSSL of tools/build_openssl.sh; where its source cannot be had, the system's, and says so. With
+``AWS_CRT_BUILD_USE_SYSTEM_LIBCRYPTO=1`` it is the system's in any case.
 """
 
 from __future__ import annotations
@@ -27,6 +30,18 @@ def run(*command: object, cwd: Path = ROOT) -> None:
     if done.returncode != 0:
         sys.stdout.write(done.stdout.decode(errors="replace"))
         raise SystemExit(f"build_wheels: {' '.join(words)} ended with status {done.returncode}")
+
+
+def choose_openssl() -> None:
+    """Lets pkg-config find our OpenSSL before the system's."""
+    if os.environ.get("AWS_CRT_BUILD_USE_SYSTEM_LIBCRYPTO") == "1" or os.name == "nt":
+        return
+    prefix = ROOT / ".cache" / "openssl"
+    if subprocess.run([str(ROOT / "tools" / "build_openssl.sh"), str(prefix)]).returncode != 0:
+        print("build_wheels: these wheels carry the system's OpenSSL", flush=True)
+        return
+    paths = [str(prefix / "lib" / "pkgconfig"), os.environ.get("PKG_CONFIG_PATH", "")]
+    os.environ["PKG_CONFIG_PATH"] = os.pathsep.join(path for path in paths if path)
 
 
 def make_environment(python: str, directory: Path) -> Path:
@@ -65,6 +80,7 @@ def build(python: str, output: Path) -> None:
     if output.exists():
         shutil.rmtree(str(output))
     output.mkdir(parents=True)
+    choose_openssl()
     with tempfile.TemporaryDirectory(prefix="awscrt-wheels-") as directory:
         work = Path(directory)
         interpreter = make_environment(python, work / "venv")
