@@ -1,13 +1,20 @@
 /* TLS contexts: what is common to all stacks, and the choice among them. */
-#include "crt/memory.h"
-#include "tls_provider.h"
-
 #include <stdlib.h>
+
+#include "../common/internal.h"
+#include "crt/log.h"
+#include "crt/memory.h"
+#include "loop_internal.h"
+#include "tls_provider.h"
 
 struct crt_tls_ctx {
     crt_refcount refs;
     const crt_tls_provider *provider;
     void *native;
+    /* its slow part */
+    bool preparing;
+    crt_tls_wait *waiting;
+    crt_fault failure; /* of the slow part */
 };
 
 /* The first is the default. */
@@ -72,6 +79,110 @@ static int check_options(const crt_tls_ctx_options *options, crt_fault *fault) {
     return crt_tls_alpn_encode(options->alpn, wire, &wire_len, fault);
 }
 
+/* ---- the slow part ---- */
+
+/* Guards the waiting of all contexts: there is something to guard only for milliseconds in a process's life. */
+static uv_mutex_t lock;
+static uv_once_t once = UV_ONCE_INIT;
+
+static void lock_before_fork(void) {
+    uv_mutex_lock(&lock);
+}
+
+static void unlock_after_fork(void) {
+    uv_mutex_unlock(&lock);
+}
+
+static crt_fork_hook fork_hook = {lock_before_fork, unlock_after_fork, unlock_after_fork, NULL};
+
+static void init_lock(void) {
+    uv_mutex_init(&lock);
+    crt_fork_watch(&fork_hook);
+}
+
+static void prepare(crt_tls_ctx *ctx) {
+    crt_fault fault = {0};
+    crt_tls_wait *waiting;
+
+    if (ctx->provider->ctx_prepare(ctx->native, &fault)) {
+        CRT_LOG(CRT_LOG_ERROR, CRT_LS_TLS, "%s: %s", crt_error_name(fault.code), fault.detail);
+    }
+    uv_mutex_lock(&lock);
+    ctx->failure = fault;
+    waiting = ctx->waiting;
+    ctx->waiting = NULL;
+    __atomic_store_n(&ctx->preparing, false, __ATOMIC_RELEASE);
+    /* With the lock held: a loop that ends has its streams leave the line first, and so waits for the post. */
+    while (waiting) {
+        crt_tls_wait *next = waiting->next; /* the owner may free it as soon as it is posted */
+        crt_loop_post(waiting->loop, &waiting->task);
+        waiting = next;
+    }
+    uv_mutex_unlock(&lock);
+}
+
+static void run_prepare(void *arg) {
+    crt_thread_set_name("AwsTlsRoots");
+    prepare(arg);
+    crt_tls_ctx_release(arg);
+    crt_threads_finish();
+}
+
+/* On a thread of its own: the caller goes on, and the time until its first handshake is used. */
+static void start_preparing(crt_tls_ctx *ctx) {
+    uv_thread_t thread;
+
+    uv_once(&once, init_lock);
+    ctx->preparing = true;
+    crt_tls_ctx_acquire(ctx);
+    crt_threads_expect(1);
+    if (crt_thread_create(&thread, run_prepare, ctx) != 0) {
+        crt_threads_joined(1);
+        prepare(ctx);
+        crt_tls_ctx_release(ctx);
+    }
+}
+
+bool crt_tls_ctx_wait(crt_tls_ctx *ctx, crt_tls_wait *wait) {
+    bool waits;
+
+    if (!__atomic_load_n(&ctx->preparing, __ATOMIC_ACQUIRE)) {
+        return false;
+    }
+    uv_mutex_lock(&lock);
+    waits = ctx->preparing;
+    if (waits) {
+        wait->next = ctx->waiting;
+        ctx->waiting = wait;
+    }
+    uv_mutex_unlock(&lock);
+    return waits;
+}
+
+bool crt_tls_ctx_leave(crt_tls_ctx *ctx, crt_tls_wait *wait) {
+    crt_tls_wait **at;
+    bool found;
+
+    uv_mutex_lock(&lock);
+    for (at = &ctx->waiting; *at && *at != wait; at = &(*at)->next) {
+    }
+    found = *at != NULL;
+    if (found) {
+        *at = wait->next;
+    }
+    uv_mutex_unlock(&lock);
+    return found;
+}
+
+int crt_tls_ctx_usable(const crt_tls_ctx *ctx, crt_fault *fault) {
+    if (ctx->failure.code) {
+        *fault = ctx->failure;
+    }
+    return ctx->failure.code;
+}
+
+/* ---- contexts ---- */
+
 int crt_tls_ctx_new(const crt_tls_ctx_options *options, crt_tls_ctx **out, crt_fault *fault) {
     const crt_tls_provider *provider = crt_tls_provider_get();
     crt_tls_ctx *ctx;
@@ -101,6 +212,9 @@ int crt_tls_ctx_new(const crt_tls_ctx_options *options, crt_tls_ctx **out, crt_f
     if (status) {
         crt_free(ctx);
         return status;
+    }
+    if (provider->ctx_pending && provider->ctx_pending(ctx->native)) {
+        start_preparing(ctx);
     }
     *out = ctx;
     return 0;

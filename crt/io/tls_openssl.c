@@ -99,12 +99,44 @@ static bool set_transport(crt_tls_session *session) {
     return true;
 }
 
-/* Verdicts stay as they are. A refused certificate is gone when the handshake reports, so its names are kept here. */
+/*
+ * Policies that still speak TLS 1.0 run at OpenSSL's security level 0, which would accept any key and MD5. RSA below
+ * 1024 bits (80 bits of security) and hashes below SHA-1 (63) were broken in practice: X509_V_ERR_*, else X509_V_OK.
+ */
+static int weakness(X509_STORE_CTX *store, X509 *certificate) {
+    enum { LEAST_KEY_BITS = 80, LEAST_HASH_BITS = 60 };
+    int depth = X509_STORE_CTX_get_error_depth(store);
+    const EVP_PKEY *key = X509_get0_pubkey(certificate);
+    bool anchor = depth == sk_X509_num(X509_STORE_CTX_get0_chain(store)) - 1;
+    int hash_bits;
+
+    if (key && EVP_PKEY_get_security_bits(key) < LEAST_KEY_BITS) {
+        return depth == 0 ? X509_V_ERR_EE_KEY_TOO_SMALL : X509_V_ERR_CA_KEY_TOO_SMALL;
+    }
+    /* Nobody relies on the signature of what is trusted itself. */
+    if (!anchor && X509_get_signature_info(certificate, NULL, NULL, &hash_bits, NULL) == 1 &&
+        hash_bits < LEAST_HASH_BITS) {
+        return X509_V_ERR_CA_MD_TOO_WEAK;
+    }
+    return X509_V_OK;
+}
+
+/* A refused certificate is gone when the handshake reports, so its names are kept here. */
 static int on_verdict(int ok, X509_STORE_CTX *store) {
     int error = X509_STORE_CTX_get_error(store);
-    const X509 *certificate = X509_STORE_CTX_get_current_cert(store);
+    X509 *certificate = X509_STORE_CTX_get_current_cert(store);
     const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
 
+    if (SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE) {
+        return 1;
+    }
+    if (ok && certificate) {
+        error = weakness(store, certificate);
+        if (error != X509_V_OK) {
+            X509_STORE_CTX_set_error(store, error);
+            return 0;
+        }
+    }
     if (!ok && certificate && (error == X509_V_ERR_HOSTNAME_MISMATCH || error == X509_V_ERR_IP_ADDRESS_MISMATCH)) {
         crt_tls_session *session = SSL_get_app_data(ssl);
         crt_openssl_names(certificate, session->names, sizeof(session->names));
@@ -310,6 +342,14 @@ static void ctx_free(void *ctx) {
     SSL_CTX_free(ctx);
 }
 
+static bool ctx_pending(const void *ctx) {
+    return crt_openssl_system_store_pending(SSL_CTX_get_cert_store(ctx));
+}
+
+static int ctx_prepare(void *ctx, crt_fault *fault) {
+    return crt_openssl_load_system_store(SSL_CTX_get_cert_store(ctx), fault);
+}
+
 const crt_tls_provider crt_tls_openssl = {
     .name = "openssl",
     .ctx_new = crt_openssl_ctx_new,
@@ -322,4 +362,6 @@ const crt_tls_provider crt_tls_openssl = {
     .shutdown = session_shutdown,
     .alpn = session_alpn,
     .cipher_pref_supported = crt_openssl_cipher_pref_supported,
+    .ctx_pending = ctx_pending,
+    .ctx_prepare = ctx_prepare,
 };

@@ -10,14 +10,21 @@
 CRT_HIDDEN int crt_openssl_ctx_new(const crt_tls_ctx_options *options, void **ctx, crt_fault *fault);
 CRT_HIDDEN bool crt_openssl_cipher_pref_supported(int cipher_pref);
 
-/* tls_openssl_trust.c. *out has one reference. */
+/* tls_openssl_trust.c. *out has one reference. The system's roots may still be absent from their store: while
+   crt_openssl_system_store_pending says so, crt_openssl_load_system_store has to be called, where it may block. */
 CRT_HIDDEN int crt_openssl_system_store(X509_STORE **out, crt_fault *fault);
+CRT_HIDDEN bool crt_openssl_system_store_pending(const X509_STORE *store);
+CRT_HIDDEN int crt_openssl_load_system_store(X509_STORE *store, crt_fault *fault);
 CRT_HIDDEN int crt_openssl_custom_store(crt_bytes ca_pem, const char *ca_dir, X509_STORE **out, crt_fault *fault);
 
-/* tls_openssl_pem.c: the client's certificate chain and private key. */
-CRT_HIDDEN int crt_openssl_use_identity(SSL_CTX *ctx, crt_bytes cert_pem, crt_bytes key_pem, crt_fault *fault);
+/* tls_openssl_pem.c: what PEM texts contain. */
+CRT_HIDDEN int crt_openssl_use_chain(SSL_CTX *ctx, crt_bytes pem, crt_fault *fault);
+CRT_HIDDEN int crt_openssl_parse_key(crt_bytes pem, EVP_PKEY **out, crt_fault *fault);
 /* Adds every certificate of the text to the store. */
 CRT_HIDDEN int crt_openssl_add_roots(X509_STORE *store, crt_bytes pem, crt_fault *fault);
+
+/* tls_openssl_pkcs12.c: key, certificate and chain of an archive. */
+CRT_HIDDEN int crt_openssl_use_pkcs12(SSL_CTX *ctx, crt_bytes der, const char *password, crt_fault *fault);
 
 /* tls_openssl_ocsp.c: asks for the server's stapled OCSP response and checks it when one comes (RFC 6066). */
 CRT_HIDDEN void crt_openssl_check_stapled_status(SSL_CTX *ctx);

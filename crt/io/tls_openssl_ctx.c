@@ -17,13 +17,25 @@
                "ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA:"       \
                "AES128-GCM-SHA256:AES256-GCM-SHA384:AES128-SHA256:AES256-SHA256:AES128-SHA:AES256-SHA"
 
-#define GROUPS_CLASSIC "X25519:P-256:P-384"
-#define GROUPS_PQ "X25519MLKEM768:SecP256r1MLKEM768:SecP384r1MLKEM1024:" GROUPS_CLASSIC
+/*
+ * "*" sends a key share at once, "?" leaves a group out that this OpenSSL lacks: syntax of OpenSSL 3.5, the first
+ * with ML-KEM. Older ones send one share, that of the first group.
+ */
+#define GROUPS_CLASSIC "P-256:X25519:P-384"
+#define GROUPS_PQ "*X25519MLKEM768:?SecP256r1MLKEM768:?SecP384r1MLKEM1024:?MLKEM1024:*P-256:X25519:P-384"
 
-#define SIGNATURES_STRONG                                                                                       \
-    "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:"       \
-    "rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
-#define SIGNATURES_ALL SIGNATURES_STRONG ":ECDSA+SHA224:RSA+SHA224:ECDSA+SHA1:RSA+SHA1"
+#define SIGNATURES_ECDSA "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512"
+#define SIGNATURES_RSA                                                                                          \
+    "rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:"                                                 \
+    "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
+#define SIGNATURES_STRONG SIGNATURES_ECDSA ":" SIGNATURES_RSA
+#define SIGNATURES_ALL SIGNATURES_RSA ":RSA+SHA224:" SIGNATURES_ECDSA ":ECDSA+SHA224:RSA+SHA1:ECDSA+SHA1"
+
+/*
+ * OpenSSL's security level: 0 is what TLS 1.0, TLS 1.1 and SHA-1 signatures need. Keys that it would let pass then
+ * are refused by the check of the chain (weakness in tls_openssl.c).
+ */
+enum { LEVEL_LEGACY = 0, LEVEL_STRICT = 2 };
 
 typedef struct security_policy {
     int min_version;
@@ -31,16 +43,21 @@ typedef struct security_policy {
     const char *suites; /* up to TLS 1.2 */
     const char *groups;
     const char *signatures;
-    int level; /* OpenSSL's security level: 0 is what TLS 1.0, 1.1 and SHA-1 signatures need */
+    int level;
 } security_policy;
 
-static const security_policy from_1_0 = {TLS1_VERSION, SUITES_1_3, SUITES_ALL, GROUPS_CLASSIC, SIGNATURES_ALL, 0};
-static const security_policy from_1_1 = {TLS1_1_VERSION, SUITES_1_3, SUITES_ALL, GROUPS_CLASSIC, SIGNATURES_ALL, 0};
-static const security_policy from_1_2 = {TLS1_2_VERSION, SUITES_1_3, SUITES_ALL, GROUPS_PQ, SIGNATURES_ALL, 1};
-static const security_policy from_1_3 = {TLS1_3_VERSION, SUITES_1_3, SUITES_ALL, GROUPS_PQ, SIGNATURES_ALL, 1};
-static const security_policy standard = {TLS1_VERSION, SUITES_1_3, SUITES_ALL, GROUPS_PQ, SIGNATURES_ALL, 0};
-static const security_policy strict_2025_07 = {TLS1_2_VERSION, SUITES_GCM_1_3, SUITES_GCM,
-                                               "P-256:P-384",  SIGNATURES_STRONG, 2};
+static const security_policy from_1_0 = {TLS1_VERSION,   SUITES_1_3,     SUITES_ALL,
+                                         GROUPS_CLASSIC, SIGNATURES_ALL, LEVEL_LEGACY};
+static const security_policy from_1_1 = {TLS1_1_VERSION, SUITES_1_3,     SUITES_ALL,
+                                         GROUPS_CLASSIC, SIGNATURES_ALL, LEVEL_LEGACY};
+static const security_policy from_1_2 = {TLS1_2_VERSION, SUITES_1_3,     SUITES_ALL,
+                                         GROUPS_PQ,      SIGNATURES_ALL, LEVEL_LEGACY};
+static const security_policy from_1_3 = {TLS1_3_VERSION, SUITES_1_3,     SUITES_ALL,
+                                         GROUPS_PQ,      SIGNATURES_ALL, LEVEL_LEGACY};
+static const security_policy standard = {TLS1_VERSION, SUITES_1_3,     SUITES_ALL,
+                                         GROUPS_PQ,    SIGNATURES_ALL, LEVEL_LEGACY};
+static const security_policy strict_2025_07 = {TLS1_2_VERSION, SUITES_GCM_1_3,    SUITES_GCM,
+                                               "P-256:P-384",  SIGNATURES_STRONG, LEVEL_STRICT};
 
 bool crt_openssl_cipher_pref_supported(int cipher_pref) {
     return cipher_pref == CRT_TLS_CIPHERS_DEFAULT || cipher_pref == CRT_TLS_CIPHERS_PQ_DEFAULT ||
@@ -74,7 +91,7 @@ static bool set_groups(SSL_CTX *ctx, const char *groups) {
     if (SSL_CTX_set1_groups_list(ctx, groups) == 1) {
         return true;
     }
-    /* OpenSSL before 3.5 does not know ML-KEM. */
+    /* The library found at run time decides, not the headers of the build. */
     return strcmp(groups, GROUPS_PQ) == 0 && SSL_CTX_set1_groups_list(ctx, GROUPS_CLASSIC) == 1;
 }
 
@@ -135,6 +152,36 @@ static int apply_alpn(SSL_CTX *ctx, const char *names, crt_fault *fault) {
     return status;
 }
 
+static int use_pem(SSL_CTX *ctx, const crt_tls_ctx_options *options, crt_fault *fault) {
+    EVP_PKEY *key = NULL;
+    int status = crt_openssl_use_chain(ctx, options->cert_pem, fault);
+
+    if (status == 0) {
+        status = crt_openssl_parse_key(options->key_pem, &key, fault);
+    }
+    if (status == 0 && (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)) {
+        status = crt_fail(fault, AWS_IO_TLS_CTX_ERROR, "the private key does not belong to the client certificate");
+    }
+    EVP_PKEY_free(key);
+    return status;
+}
+
+/* The client's certificate and key, from the first source that is given. */
+static int use_identity(SSL_CTX *ctx, const crt_tls_ctx_options *options, crt_fault *fault) {
+    if (options->cert_pem.ptr) {
+        return use_pem(ctx, options, fault);
+    }
+    if (options->pkcs12.ptr) {
+        return crt_openssl_use_pkcs12(ctx, options->pkcs12, options->pkcs12_password, fault);
+    }
+    if (options->windows_store_path) {
+        return crt_fail(fault, AWS_ERROR_PLATFORM_NOT_SUPPORTED,
+                        "certificates of a Windows store need Windows; export '%s' as PEM or PKCS#12",
+                        options->windows_store_path);
+    }
+    return 0;
+}
+
 int crt_openssl_ctx_new(const crt_tls_ctx_options *options, void **out, crt_fault *fault) {
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     int status;
@@ -149,8 +196,8 @@ int crt_openssl_ctx_new(const crt_tls_ctx_options *options, void **out, crt_faul
     if (status == 0) {
         status = apply_trust(ctx, options, fault);
     }
-    if (status == 0 && options->cert_pem.ptr) {
-        status = crt_openssl_use_identity(ctx, options->cert_pem, options->key_pem, fault);
+    if (status == 0) {
+        status = use_identity(ctx, options, fault);
     }
     if (status == 0) {
         status = apply_alpn(ctx, options->alpn, fault);

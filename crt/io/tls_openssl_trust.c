@@ -3,15 +3,16 @@
  * verifies pays, not the import.
  *
  * A directory whose files are named by subject hash (c_rehash) costs nothing until a handshake looks an issuer
- * up. Where the system has only a bundle, the bundle is parsed. POSIX: a Windows provider asks its system.
+ * up. Where the system has only a bundle, it is parsed, on a thread that may take its time; the store exists before
+ * that, so that contexts can be made with it. POSIX: a Windows provider asks its system.
  */
 #include <ctype.h>
 #include <dirent.h>
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
 #include <unistd.h>
-#include <uv.h>
 
+#include "../common/internal.h"
 #include "tls_openssl.h"
 
 static const char *const directories[] = {
@@ -28,12 +29,37 @@ static const char *const bundles[] = {
     "/etc/ssl/cert.pem",
 };
 
-static uv_once_t once = UV_ONCE_INIT;
-static uv_mutex_t lock;
-static X509_STORE *system_store; /* kept until the process ends */
+static struct {
+    uv_mutex_t lock;
+    X509_STORE *store;  /* kept until the process ends */
+    const char *bundle; /* still to be parsed into it; NULL: nothing is */
+    uv_mutex_t parsing; /* held meanwhile */
+} roots;
 
-static void init_lock(void) {
-    uv_mutex_init(&lock);
+static uv_once_t once = UV_ONCE_INIT;
+
+static void lock_before_fork(void) {
+    uv_mutex_lock(&roots.lock);
+}
+
+static void unlock_in_parent(void) {
+    uv_mutex_unlock(&roots.lock);
+}
+
+/* Another thread may have been at work in the store, whose lock would stay locked: the child makes its own. */
+static void reset_in_child(void) {
+    roots.store = NULL;
+    roots.bundle = NULL;
+    uv_mutex_init(&roots.parsing);
+    uv_mutex_unlock(&roots.lock);
+}
+
+static crt_fork_hook fork_hook = {lock_before_fork, unlock_in_parent, reset_in_child, NULL};
+
+static void init_roots(void) {
+    uv_mutex_init(&roots.lock);
+    uv_mutex_init(&roots.parsing);
+    crt_fork_watch(&fork_hook);
 }
 
 static const char *first_existing(const char *const *paths, size_t count) {
@@ -74,41 +100,85 @@ static bool has_hashed_names(const char *path) {
     return found;
 }
 
-static X509_STORE *load_system_store(void) {
+/* Lock held. */
+static void find_roots(void) {
     const char *directory = first_existing(directories, sizeof(directories) / sizeof(directories[0]));
     const char *bundle = first_existing(bundles, sizeof(bundles) / sizeof(bundles[0]));
     bool hashed = directory && has_hashed_names(directory);
-    X509_STORE *store;
+    X509_STORE *store = hashed || bundle ? X509_STORE_new() : NULL;
 
-    if (!hashed && !bundle) {
-        return NULL;
-    }
-    store = X509_STORE_new();
-    if (store && (hashed ? X509_STORE_load_path(store, directory) : X509_STORE_load_file(store, bundle)) != 1) {
+    if (store && hashed && X509_STORE_load_path(store, directory) != 1) {
         X509_STORE_free(store);
         store = NULL;
     }
     ERR_clear_error();
-    return store;
+    roots.store = store;
+    roots.bundle = store && !hashed ? bundle : NULL;
 }
 
 int crt_openssl_system_store(X509_STORE **out, crt_fault *fault) {
-    uv_once(&once, init_lock);
-    uv_mutex_lock(&lock);
-    if (!system_store) {
-        system_store = load_system_store(); /* tried again next time when there was none */
+    uv_once(&once, init_roots);
+    uv_mutex_lock(&roots.lock);
+    if (!roots.store) {
+        find_roots(); /* tried again next time when there were none */
     }
-    *out = system_store;
+    *out = roots.store;
     if (*out) {
         X509_STORE_up_ref(*out);
     }
-    uv_mutex_unlock(&lock);
+    uv_mutex_unlock(&roots.lock);
     if (!*out) {
         return crt_fail(fault, AWS_IO_TLS_ERROR_DEFAULT_TRUST_STORE_NOT_FOUND,
                         "the system has no trust store where one is usually kept; install its CA certificates or pass "
                         "them with override_default_trust_store");
     }
     return 0;
+}
+
+/* What is still to be parsed into this store, if it is the system's. */
+static const char *bundle_of(const X509_STORE *store) {
+    const char *bundle;
+
+    uv_once(&once, init_roots);
+    uv_mutex_lock(&roots.lock);
+    bundle = store == roots.store ? roots.bundle : NULL;
+    uv_mutex_unlock(&roots.lock);
+    return bundle;
+}
+
+bool crt_openssl_system_store_pending(const X509_STORE *store) {
+    return bundle_of(store) != NULL;
+}
+
+/* A store that could not be filled is forgotten: the next context tries again. */
+static void parsed(bool ok) {
+    uv_mutex_lock(&roots.lock);
+    roots.bundle = NULL;
+    if (!ok) {
+        X509_STORE_free(roots.store);
+        roots.store = NULL;
+    }
+    uv_mutex_unlock(&roots.lock);
+}
+
+int crt_openssl_load_system_store(X509_STORE *store, crt_fault *fault) {
+    const char *bundle;
+    int status = 0;
+
+    uv_once(&once, init_roots);
+    uv_mutex_lock(&roots.parsing);
+    bundle = bundle_of(store);
+    if (bundle) {
+        bool ok = X509_STORE_load_file(store, bundle) == 1;
+        parsed(ok);
+        if (!ok) {
+            status = crt_fail(fault, AWS_IO_TLS_ERROR_DEFAULT_TRUST_STORE_NOT_FOUND,
+                              "the system's trust store '%s' cannot be read", bundle);
+        }
+        ERR_clear_error();
+    }
+    uv_mutex_unlock(&roots.parsing);
+    return status;
 }
 
 int crt_openssl_custom_store(crt_bytes ca_pem, const char *ca_dir, X509_STORE **out, crt_fault *fault) {

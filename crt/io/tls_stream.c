@@ -30,7 +30,11 @@ typedef struct tls_stream {
     crt_connect_fn done;
     void *done_user;
     crt_timer timer;
-    char *host;
+    char *host;        /* for messages */
+    char *alpn;
+    bool named;        /* host is what to verify */
+    bool waiting;      /* for the context's slow part */
+    crt_tls_wait wait; /* holds a reference while `waiting` */
 
     bool paused;    /* the handler has no room */
     bool deaf;      /* paused, and bytes came: polling stopped. Most pauses end before that and cost no system call */
@@ -229,14 +233,19 @@ static void read_now(tls_stream *s) {
 
 /* ---- the handshake ---- */
 
+static void free_names(tls_stream *s) {
+    crt_free(s->host);
+    crt_free(s->alpn);
+    s->host = s->alpn = NULL;
+}
+
 /* The stream belongs to `done` from here on. */
 static void handshake_done(tls_stream *s) {
     static const crt_fault none;
     crt_connect_fn done = s->done;
 
     crt_timer_stop(&s->timer);
-    crt_free(s->host);
-    s->host = NULL;
+    free_names(s);
     s->done = NULL;
     s->more = true; /* the server's first bytes may have come with its last handshake message */
     done(s->done_user, &none, &s->base);
@@ -291,7 +300,7 @@ static void work(tls_stream *s, int mask) {
     if (mask & CRT_SOCKET_WRITABLE) {
         s->blocked = false;
     }
-    if (s->done && !s->closing) {
+    if (s->done && s->session && !s->closing) {
         step_handshake(s);
     }
     if (!s->done && !s->closing) {
@@ -350,6 +359,10 @@ static void tear_down(tls_stream *s) {
         s->link = NULL;
     }
     crt_timer_stop(&s->timer);
+    if (s->waiting && crt_tls_ctx_leave(s->ctx, &s->wait)) {
+        s->waiting = false;
+        crt_stream_release(&s->base);
+    }
     s->provider->session_free(s->session);
     s->session = NULL;
     crt_tls_ctx_release(s->ctx);
@@ -446,7 +459,7 @@ static void stream_destroy(crt_stream *stream) {
     tls_stream *s = (tls_stream *)stream;
 
     crt_tls_output_free(&s->output);
-    crt_free(s->host);
+    free_names(s);
     crt_free(s);
 }
 
@@ -462,16 +475,25 @@ static const crt_stream_ops tls_stream_ops = {
 
 /* ---- starting ---- */
 
+/* The options' texts are borrowed: copied for messages, and for a session that has to wait. */
+static bool copy_names(tls_stream *s, const crt_tls_options *tls, const char *host) {
+    const char *name = tls->server_name && tls->server_name[0] ? tls->server_name : host;
+
+    s->named = name != NULL;
+    s->host = crt_strdup(name ? name : "the server");
+    s->alpn = crt_strdup(tls->alpn);
+    if (s->host && (s->alpn || !tls->alpn)) {
+        return true;
+    }
+    free_names(s);
+    return false;
+}
+
 static tls_stream *stream_new(crt_loop *loop, const char *peer, const crt_tls_options *tls, const char *host,
                               crt_connect_fn done, void *user) {
-    const char *name = tls->server_name && tls->server_name[0] ? tls->server_name : host;
     tls_stream *s = crt_calloc(1, sizeof(*s));
 
-    if (!s) {
-        return NULL;
-    }
-    s->host = crt_strdup(name ? name : "the server");
-    if (!s->host) {
+    if (!s || !copy_names(s, tls, host)) {
         crt_free(s);
         return NULL;
     }
@@ -490,36 +512,55 @@ static tls_stream *stream_new(crt_loop *loop, const char *peer, const crt_tls_op
     return s;
 }
 
-static void start_handshake(tls_stream *s, const crt_tls_options *tls, const char *host) {
+static void begin_session(tls_stream *s) {
     crt_tls_transport transport = {transport_recv, transport_send, s};
-    crt_tls_options options = *tls;
+    crt_tls_options options = {.ctx = s->ctx, .server_name = s->named ? s->host : NULL, .alpn = s->alpn};
     crt_fault fault = {0}, story;
-    int status;
+    int status = crt_tls_ctx_usable(s->ctx, &fault);
 
-    if (!options.server_name || !options.server_name[0]) {
-        options.server_name = host;
+    if (status == 0) {
+        status = s->provider->session_new(crt_tls_ctx_native(s->ctx), &options, &transport, &s->session, &fault);
     }
-    status = s->provider->session_new(crt_tls_ctx_native(s->ctx), &options, &transport, &s->session, &fault);
     if (status) {
         crt_fail(&story, status, "TLS with %s (%s) failed: %s", s->host, s->base.peer, fault.detail);
         end_stream(s, &story);
         return;
     }
-    s->paused = true; /* until there is a handler */
-    crt_timer_start(&s->timer, tls->timeout_ms ? tls->timeout_ms : HANDSHAKE_TIMEOUT_MS);
     defer_turn(s);
 }
 
+static void on_context_ready(crt_task *task, int loop_status) {
+    tls_stream *s = CRT_CONTAINER(CRT_CONTAINER(task, crt_tls_wait, task), tls_stream, wait);
+
+    s->waiting = false;
+    if (!s->closing && loop_status == 0) { /* a loop that ends closes the stream itself */
+        begin_session(s);
+    }
+    crt_stream_release(&s->base);
+}
+
+static void start_handshake(tls_stream *s, uint32_t timeout_ms) {
+    s->paused = true; /* until there is a handler */
+    crt_timer_start(&s->timer, timeout_ms ? timeout_ms : HANDSHAKE_TIMEOUT_MS);
+    s->wait.loop = s->base.loop;
+    s->wait.task.run = on_context_ready;
+    crt_stream_acquire(&s->base);
+    s->waiting = crt_tls_ctx_wait(s->ctx, &s->wait);
+    if (!s->waiting) {
+        begin_session(s);
+        crt_stream_release(&s->base);
+    }
+}
+
 /* Takes over both; `link` NULL: there was no memory for it. */
-static crt_tls_handshake *start_over_link(tls_stream *s, crt_tls_link *link, const crt_tls_options *tls,
-                                          const char *host) {
+static crt_tls_handshake *start_over_link(tls_stream *s, crt_tls_link *link, uint32_t timeout_ms) {
     if (!link) {
         crt_tls_ctx_release(s->ctx);
         stream_destroy(&s->base);
         return NULL;
     }
     s->link = link;
-    start_handshake(s, tls, host);
+    start_handshake(s, timeout_ms);
     return (crt_tls_handshake *)s;
 }
 
@@ -531,7 +572,7 @@ crt_tls_handshake *crt_tls_stream_start(crt_socket *socket, const crt_tls_option
         crt_socket_destroy(socket);
         return NULL;
     }
-    return start_over_link(s, crt_tls_link_over_socket(socket, &link_owner, s), tls, host);
+    return start_over_link(s, crt_tls_link_over_socket(socket, &link_owner, s), tls->timeout_ms);
 }
 
 crt_tls_handshake *crt_tls_start(crt_stream *lower, const crt_tls_options *tls, const char *host, crt_connect_fn done,
@@ -547,7 +588,7 @@ crt_tls_handshake *crt_tls_start(crt_stream *lower, const crt_tls_options *tls, 
         crt_stream_release(lower); /* the last reference closes it */
         return NULL;
     }
-    return start_over_link(s, crt_tls_link_over_stream(lower, &link_owner, s), tls, host);
+    return start_over_link(s, crt_tls_link_over_stream(lower, &link_owner, s), tls->timeout_ms);
 }
 
 void crt_tls_cancel(crt_tls_handshake *handshake) {

@@ -39,9 +39,16 @@ typedef struct crt_tls_ctx_options {
     crt_bytes cert_pem; /* client certificate chain and key, both or neither */
     crt_bytes key_pem;
     const char *alpn; /* names joined with ';', NULL or "" for none */
+    /* Other sources of the client's identity; the first that is given counts, cert_pem before them. */
+    crt_bytes pkcs12;               /* archive with certificate, key and perhaps a chain (RFC 7292) */
+    const char *pkcs12_password;    /* UTF-8; NULL is "" */
+    const char *windows_store_path; /* "CurrentUser\\MY\\<thumbprint>" */
 } crt_tls_ctx_options;
 
-/* Parses and checks everything now. Trust roots of the system are loaded once per process. */
+/*
+ * Parses and checks everything now, but for the trust roots of the system: whether there are any is checked, and
+ * they are loaded once per process on a thread of their own, for which handshakes wait.
+ */
 CRT_FN(int, crt_tls_ctx_new, (const crt_tls_ctx_options *options, crt_tls_ctx **out, crt_fault *fault));
 CRT_FN(crt_tls_ctx *, crt_tls_ctx_acquire, (crt_tls_ctx *ctx));
 CRT_FN(void, crt_tls_ctx_release, (crt_tls_ctx *ctx));
@@ -86,6 +93,13 @@ typedef struct crt_tls_provider {
     /* Negotiated ALPN name; empty view when none. */
     crt_bytes (*alpn)(const crt_tls_session *session);
     bool (*cipher_pref_supported)(int cipher_pref);
+    /*
+     * The slow part of a context: the system's trust roots. While ctx_pending says true no session is made, and
+     * ctx_prepare is called on a thread that may block. Then ctx_pending says false, or no session ever is made
+     * with the context: 0 or a code with fault filled. Both NULL: there is no slow part.
+     */
+    bool (*ctx_pending)(const void *ctx);
+    int (*ctx_prepare)(void *ctx, crt_fault *fault);
 } crt_tls_provider;
 
 /* The provider of this build: openssl unless AWS_CRT_TLS chooses another that was built in. */
