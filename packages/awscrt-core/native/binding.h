@@ -55,6 +55,7 @@ bool awscrt_native_is_ours(const awscrt_native *native);
 extern CRT_HIDDEN PyMethodDef awscrt_runtime_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_error_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_io_methods[];
+extern CRT_HIDDEN PyMethodDef awscrt_logging_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_tls_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_checksum_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_source_methods[];

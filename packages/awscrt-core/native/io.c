@@ -243,47 +243,10 @@ int awscrt_socket_options_get(PyObject *options, crt_socket_options *out) {
     return 0;
 }
 
-/* ---- logging ---- */
-
-static PyObject *init_logging(PyObject *module, PyObject *args) {
-    int level;
-    const char *destination;
-    if (!PyArg_ParseTuple(args, "is:init_logging", &level, &destination)) {
-        return NULL;
-    }
-    int status = crt_log_open(level, destination);
-    if (status) {
-        return awscrt_raise(status, destination);
-    }
-    Py_RETURN_NONE;
-}
-
-static PyObject *set_log_level(PyObject *module, PyObject *args) {
-    int level;
-    if (!PyArg_ParseTuple(args, "i:set_log_level", &level)) {
-        return NULL;
-    }
-    crt_log_set_level(level);
-    Py_RETURN_NONE;
-}
-
-static PyObject *log_line(PyObject *module, PyObject *args) {
-    int level, subject;
-    const char *message;
-    if (!PyArg_ParseTuple(args, "iis:log", &level, &subject, &message)) {
-        return NULL;
-    }
-    CRT_LOG(level, subject, "%s", message);
-    Py_RETURN_NONE;
-}
-
 PyMethodDef awscrt_io_methods[] = {
     {"event_loop_group_new", event_loop_group_new, METH_VARARGS, "(threads, cpu_group or -1, on_gone) -> handle"},
     {"event_loop_group_size", event_loop_group_size, METH_O, "Threads of an EventLoopGroup."},
     {"host_resolver_new", host_resolver_new, METH_VARARGS, "(group, max_hosts) -> handle"},
     {"client_bootstrap_new", client_bootstrap_new, METH_VARARGS, "(group, resolver, on_gone) -> handle"},
-    {"init_logging", init_logging, METH_VARARGS, "(level, destination): 'stdout', 'stderr' or a path."},
-    {"set_log_level", set_log_level, METH_VARARGS, "(level): see awscrt.io.LogLevel."},
-    {"log", log_line, METH_VARARGS, "(level, subject, message): one line of the native log."},
     {NULL, NULL, 0, NULL},
 };

@@ -70,11 +70,13 @@ def _log_level_argument(level: object) -> int:
 
 
 def init_logging(log_level: LogLevel, file_name: str) -> None:
-    """Start writing the native log.
+    """Start writing the native log, on a thread of its own: nobody waits for the file.
+
+    Once per process, here or in :mod:`awscrt.logging`; :func:`awscrt.logging.reconfigure` changes everything later.
 
     :param log_level: most verbose level that is written
-    :param file_name: ``"stdout"``, ``"stderr"`` or a path opened for append
-    :raises RuntimeError: called before, or the file cannot be opened (AWS_ERROR_FILE_INVALID_PATH)
+    :param file_name: ``"stdout"``, ``"stderr"`` or a path opened for append (``"./stdout"`` is a file of that name)
+    :raises RuntimeError: logging is on already, or the file cannot be opened (AWS_ERROR_FILE_INVALID_PATH)
     :raises ValueError: an argument of the wrong type, or a level outside 0 to 255
     """
     global _logging_initialized
@@ -85,13 +87,16 @@ def init_logging(log_level: LogLevel, file_name: str) -> None:
         raise ValueError
     with _logging_lock:
         if _logging_initialized:
-            raise RuntimeError("logging was initialized before; use set_log_level() to change its level")
-        _core.init_logging(level, file_name)
+            raise RuntimeError(
+                "logging was initialized before; set_log_level() changes its level, "
+                "awscrt.logging.reconfigure() all of it"
+            )
+        _core.log_to_file(level, file_name)
         _logging_initialized = True
 
 
 def set_log_level(log_level: LogLevel) -> None:
-    """Change the level of a log that :func:`init_logging` started.
+    """Change the level of the log, whichever way it was started.
 
     :raises RuntimeError: logging was not initialized
     """
