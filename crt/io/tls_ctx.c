@@ -76,6 +76,10 @@ static int check_options(const crt_tls_ctx_options *options, crt_fault *fault) {
         return crt_fail(fault, AWS_ERROR_INVALID_ARGUMENT,
                         "a client certificate and its private key must be given together");
     }
+    if (options->pkcs11 && !options->cert_pem.ptr && options->min_version == CRT_TLS_1_3) {
+        return crt_fail(fault, AWS_IO_TLS_VERSION_UNSUPPORTED,
+                        "PKCS#11 keys are used up to TLS 1.2; TLS 1.3 cannot be the oldest version");
+    }
     return crt_tls_alpn_encode(options->alpn, wire, &wire_len, fault);
 }
 

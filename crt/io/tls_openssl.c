@@ -4,6 +4,7 @@
 #include <uv.h>
 
 #include "crt/memory.h"
+#include "pkcs11_openssl.h"
 #include "tls_openssl.h"
 #include "tls_provider.h"
 
@@ -244,7 +245,7 @@ static ptrdiff_t blocked_on(crt_tls_session *session, int result) {
 static ptrdiff_t handshake(crt_tls_session *session, crt_fault *fault) {
     char reason[208];
     ptrdiff_t blocked;
-    int result;
+    int result, status;
 
     ERR_clear_error();
     result = SSL_do_handshake(session->ssl);
@@ -256,6 +257,11 @@ static ptrdiff_t handshake(crt_tls_session *session, crt_fault *fault) {
         return blocked;
     }
     session->failed = true;
+    status = crt_openssl_pkcs11_fault(fault);
+    if (status) {
+        ERR_clear_error();
+        return -status;
+    }
     if (session->transport_code) {
         ERR_clear_error();
         return -crt_fail(fault, session->transport_code,

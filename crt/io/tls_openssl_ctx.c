@@ -1,6 +1,7 @@
 /* SSL_CTX from the options: versions, cipher suites, groups, trust, client identity. */
 #include <openssl/err.h>
 
+#include "pkcs11_openssl.h"
 #include "tls_openssl.h"
 #include "tls_provider.h"
 
@@ -170,6 +171,9 @@ static int use_pem(SSL_CTX *ctx, const crt_tls_ctx_options *options, crt_fault *
 static int use_identity(SSL_CTX *ctx, const crt_tls_ctx_options *options, crt_fault *fault) {
     if (options->cert_pem.ptr) {
         return use_pem(ctx, options, fault);
+    }
+    if (options->pkcs11) {
+        return crt_openssl_use_pkcs11(ctx, options->pkcs11, fault);
     }
     if (options->pkcs12.ptr) {
         return crt_openssl_use_pkcs12(ctx, options->pkcs12, options->pkcs12_password, fault);

@@ -43,6 +43,8 @@ typedef struct crt_tls_ctx_options {
     crt_bytes pkcs12;               /* archive with certificate, key and perhaps a chain (RFC 7292) */
     const char *pkcs12_password;    /* UTF-8; NULL is "" */
     const char *windows_store_path; /* "CurrentUser\\MY\\<thumbprint>" */
+    const struct crt_pkcs11_options *pkcs11; /* the key stays in a token (crt/pkcs11.h); comes after cert_pem; at most
+                                                TLS 1.2 */
 } crt_tls_ctx_options;
 
 /*
