@@ -15,6 +15,7 @@ enum {
     STAGGER_MS = 250, /* RFC 8305, section 5: Connection Attempt Delay */
     PORT_MAX = 65535,
     ADDRESS_TEXT = 64,
+    MORE_TEXT = 16, /* "; and 28 more" */
 };
 
 /* One address being tried. */
@@ -49,10 +50,16 @@ struct crt_connect {
     size_t active;  /* attempts undecided */
     crt_timer stagger;
     crt_tls_handshake *handshake;
-    crt_fault fault; /* of the attempt that failed last */
+    crt_fault fault; /* the code of the attempt that failed last, and what became of each */
+    size_t untold;   /* attempts for which the story has no room */
 };
 
 static void start_next(crt_connect *c);
+
+/* Not a path or a number: there are addresses to look up and to race. */
+static bool goes_by_name(const crt_connect *c) {
+    return c->socket.domain == CRT_SOCKET_IPV4 || c->socket.domain == CRT_SOCKET_IPV6;
+}
 
 /* ---- the end ---- */
 
@@ -105,6 +112,8 @@ static void fail(crt_connect *c, int code, const char *why) {
 
     if (c->socket.domain == CRT_SOCKET_LOCAL) {
         crt_fail(&fault, code, "connecting to %s: %s", c->host, why);
+    } else if (c->socket.domain == CRT_SOCKET_VSOCK) {
+        crt_fail(&fault, code, "connecting to vsock %s:%u: %s", c->host, (unsigned)c->port, why);
     } else {
         crt_fail(&fault, code, "connecting to %s:%u: %s", c->host, (unsigned)c->port, why);
     }
@@ -144,7 +153,7 @@ static void hand_over(crt_connect *c, crt_socket *socket) {
 static void report_winner(crt_connect *c, const attempt *winner) {
     const attempt *a;
 
-    if (c->socket.domain == CRT_SOCKET_LOCAL) {
+    if (!goes_by_name(c)) {
         return;
     }
     for (a = c->attempts; a < winner; a++) {
@@ -171,22 +180,48 @@ static void attempt_succeeded(attempt *a) {
 
 /* ---- racing ---- */
 
+/* The story reads "connecting to example.com:443 (2001:db8::1): no route; (192.0.2.1): refused". */
+static void tell(crt_connect *c, const attempt *a, int code, const char *why) {
+    char text[ADDRESS_TEXT + sizeof(c->fault.detail)], ip[ADDRESS_TEXT];
+    size_t told = strlen(c->fault.detail);
+
+    crt_address_text(&a->address, ip, sizeof(ip));
+    c->fault.code = code;
+    if (told == 0) {
+        crt_fail(&c->fault, code, "connecting to %s:%u (%s): %s", c->host, (unsigned)c->port, ip, why);
+        return;
+    }
+    snprintf(text, sizeof(text), "; (%s): %s", ip, why);
+    if (c->untold || told + strlen(text) + MORE_TEXT >= sizeof(c->fault.detail)) {
+        c->untold++;
+        return;
+    }
+    memcpy(c->fault.detail + told, text, strlen(text) + 1);
+}
+
+static void end_story(crt_connect *c) {
+    size_t told = strlen(c->fault.detail);
+
+    if (c->untold) {
+        snprintf(c->fault.detail + told, sizeof(c->fault.detail) - told, "; and %zu more", c->untold);
+    }
+}
+
 static void attempt_failed(attempt *a, int code, const char *why) {
     crt_connect *c = a->connect;
-    char ip[ADDRESS_TEXT];
 
     end_attempt(a);
-    if (c->socket.domain == CRT_SOCKET_LOCAL) {
+    if (!goes_by_name(c)) {
         fail(c, code, why);
         return;
     }
-    crt_address_text(&a->address, ip, sizeof(ip));
     crt_resolver_report(c->resolver, c->host, &a->address, false);
-    crt_fail(&c->fault, code, "connecting to %s:%u (%s): %s", c->host, (unsigned)c->port, ip, why);
+    tell(c, a, code, why);
     if (c->started < c->attempt_count) {
-        CRT_LOG(CRT_LOG_INFO, CRT_LS_SOCKET, "%s: %s; trying the next address", crt_error_name(code), c->fault.detail);
+        CRT_LOG(CRT_LOG_INFO, CRT_LS_SOCKET, "%s; trying the next address", c->fault.detail);
         start_next(c);
     } else if (c->active == 0) {
+        end_story(c);
         finish(c, &c->fault, NULL);
     }
 }
@@ -203,6 +238,10 @@ static const char *reason(int code) {
             return "no such socket";
         case AWS_ERROR_NO_PERMISSION:
             return "not permitted";
+        case AWS_IO_SOCKET_INVALID_ADDRESS:
+            return "not a usable address";
+        case AWS_IO_SOCKET_INVALID_OPTIONS:
+            return "no such interface";
         default:
             return crt_error_message(code);
     }
@@ -247,6 +286,9 @@ static int open_attempt(crt_connect *c, attempt *a) {
     if (c->socket.domain == CRT_SOCKET_LOCAL) {
         status = crt_socket_connect_local(c->host, &fd);
         snprintf(peer, sizeof(peer), "%.*s", (int)sizeof(peer) - 1, c->host);
+    } else if (c->socket.domain == CRT_SOCKET_VSOCK) {
+        status = crt_socket_connect_vsock(c->host, c->port, &fd);
+        snprintf(peer, sizeof(peer), "vsock %.16s:%u", c->host, (unsigned)c->port);
     } else {
         status = crt_socket_connect_tcp(&a->address, (uint16_t)c->port, &c->socket, &fd);
         crt_address_text(&a->address, ip, sizeof(ip));
@@ -279,29 +321,6 @@ static void start_next(crt_connect *c) {
     crt_socket_events(a->socket, CRT_SOCKET_WRITABLE);
 }
 
-/* RFC 8305, section 4: the families take turns, beginning with that of the best address. */
-static void order_addresses(crt_connect *c, const crt_address *addresses, size_t count) {
-    int family = addresses[0].family;
-    size_t next[2] = {0, 0}, n; /* where to look on in the given list: this family, the other one */
-
-    for (n = 0; n < count; n++) {
-        size_t turn = n % 2;
-        size_t at = next[turn];
-        while (at < count && (addresses[at].family == family) != (turn == 0)) {
-            at++;
-        }
-        if (at == count) { /* that family is used up */
-            turn = !turn;
-            at = next[turn];
-            while ((addresses[at].family == family) != (turn == 0)) {
-                at++;
-            }
-        }
-        c->attempts[n].address = addresses[at];
-        next[turn] = at + 1;
-    }
-}
-
 static int plan_attempts(crt_connect *c, size_t count) {
     c->attempts = crt_calloc(count, sizeof(*c->attempts));
     c->attempt_count = c->attempts ? count : 0;
@@ -309,6 +328,8 @@ static int plan_attempts(crt_connect *c, size_t count) {
 }
 
 static void race(crt_connect *c, int status, const crt_address *addresses, size_t count) {
+    size_t i;
+
     if (status == 0) {
         status = plan_attempts(c, count);
     }
@@ -316,7 +337,9 @@ static void race(crt_connect *c, int status, const crt_address *addresses, size_
         fail(c, status, status == AWS_IO_EVENT_LOOP_SHUTDOWN ? "the event loop ended" : "the name cannot be resolved");
         return;
     }
-    order_addresses(c, addresses, count);
+    for (i = 0; i < count; i++) {
+        c->attempts[i].address = addresses[i]; /* which come in the order to try them */
+    }
     start_next(c);
 }
 
@@ -331,7 +354,8 @@ static void on_resolved(void *user, int status, const crt_address *addresses, si
 
 /* ---- the beginning ---- */
 
-static void start_local(crt_connect *c) {
+/* One attempt, without a lookup. */
+static void start_only(crt_connect *c) {
     if (plan_attempts(c, 1) != 0) {
         fail(c, AWS_ERROR_OOM, "no memory");
         return;
@@ -342,8 +366,8 @@ static void start_local(crt_connect *c) {
 static void begin(crt_connect *c, int status) {
     if (status) {
         fail(c, status, "the event loop ended");
-    } else if (c->socket.domain == CRT_SOCKET_LOCAL) {
-        start_local(c);
+    } else if (!goes_by_name(c)) {
+        start_only(c);
     } else if (c->port == 0 || c->port > PORT_MAX) {
         fail(c, AWS_IO_SOCKET_INVALID_ADDRESS, "the port must be 1 to 65535");
     } else if (!c->resolver) {

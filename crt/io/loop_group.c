@@ -67,12 +67,16 @@ static void run_thread(void *arg) {
     }
 }
 
-/* How many loops, and where: *cpus (for the caller to free) gets the processors to pin to, if any. 0 or a code. */
-static int plan(const crt_loop_group_options *options, uint16_t **cpus, size_t *pinned, size_t *loops) {
+static size_t default_loops(void) {
     uint32_t usable = crt_cpu_count();
 
+    return usable > 1 ? usable / 2 : 1;
+}
+
+/* How many loops, and where: *cpus (for the caller to free) gets the processors to pin to, if any. 0 or a code. */
+static int plan(const crt_loop_group_options *options, uint16_t **cpus, size_t *pinned, size_t *loops) {
     *pinned = 0;
-    *loops = options->threads ? options->threads : (usable > 1 ? usable / 2 : 1);
+    *loops = options->threads ? options->threads : default_loops();
     if (options->cpu_group < 0) {
         return 0;
     }

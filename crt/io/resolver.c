@@ -13,22 +13,17 @@
 #include "crt/memory.h"
 #include "crt/status.h"
 #include "dns.h"
+#include "dns_records.h"
 #include "loop_internal.h"
 
 enum {
-    ADDRESSES_MAX = 30, /* per host */
-    LOOKUPS_MAX = 8,    /* threads per resolver */
-    BUCKETS = 64,
+    LOOKUPS_MAX = 8, /* threads per resolver */
+    HOSTS_DEFAULT = 16,
+    BUCKETS_MAX = 1024,
     TTL_DEFAULT_MS = 30000,
-    IDLE_MS = 30000, /* a host nobody asked for in this time is forgotten */
+    IDLE_MS = 30000,          /* a host nobody asked for in this time is forgotten */
+    BETWEEN_LOOKUPS_MS = 100, /* of one host, when only to refresh what is known */
 };
-
-typedef struct record {
-    crt_address address;
-    uint64_t expires_ms;
-    uint64_t last_used; /* of resolver.uses; 0: never */
-    bool failed;
-} record;
 
 typedef struct waiter {
     crt_resolver *resolver;
@@ -41,7 +36,7 @@ typedef struct waiter {
     void *user;
     int status;
     size_t count;
-    crt_address addresses[ADDRESSES_MAX];
+    crt_address addresses[CRT_DNS_ADDRESSES_MAX];
 } waiter;
 
 typedef struct host {
@@ -49,8 +44,8 @@ typedef struct host {
     struct host *next_query; /* in the queue of lookups */
     waiter *waiters;
     uint64_t asked_ms;
-    size_t count;
-    record records[ADDRESSES_MAX];
+    uint64_t looked_up_ms; /* the end of the last lookup */
+    crt_dns_records known;
     bool looking_up;
     char name[];
 } host;
@@ -62,11 +57,11 @@ struct crt_resolver {
     uint32_t ttl_ms;
     uv_mutex_t lock;
     bool closed;
-    uint64_t uses;
     size_t lookups; /* threads running */
     host *queue_first;
     host *queue_last;
-    host *buckets[BUCKETS];
+    size_t bucket_count;
+    host *buckets[];
 };
 
 static uint64_t now_ms(void) {
@@ -79,7 +74,7 @@ static void release_inner(crt_resolver *resolver) {
     if (!crt_ref_dec(&resolver->inner)) {
         return;
     }
-    for (i = 0; i < BUCKETS; i++) {
+    for (i = 0; i < resolver->bucket_count; i++) {
         while (resolver->buckets[i]) {
             host *gone = resolver->buckets[i];
             resolver->buckets[i] = gone->next;
@@ -99,7 +94,7 @@ static host **bucket_of(crt_resolver *resolver, const char *name) {
     for (; *name; name++) {
         hash = (hash ^ (uint8_t)(*name | 0x20)) * 16777619u;
     }
-    return &resolver->buckets[hash % BUCKETS];
+    return &resolver->buckets[hash % resolver->bucket_count];
 }
 
 static host *find_host(crt_resolver *resolver, const char *name) {
@@ -131,7 +126,7 @@ static host *find_or_add_host(crt_resolver *resolver, const char *name) {
     if (found) {
         return found;
     }
-    for (i = 0; i < BUCKETS; i++) {
+    for (i = 0; i < resolver->bucket_count; i++) {
         forget_idle(&resolver->buckets[i], now_ms());
     }
     found = crt_calloc(1, sizeof(*found) + size);
@@ -142,97 +137,6 @@ static host *find_or_add_host(crt_resolver *resolver, const char *name) {
     found->next = *bucket;
     *bucket = found;
     return found;
-}
-
-static record *find_record(host *h, const crt_address *address) {
-    size_t i;
-
-    for (i = 0; i < h->count; i++) {
-        if (crt_address_eq(&h->records[i].address, address)) {
-            return &h->records[i];
-        }
-    }
-    return NULL;
-}
-
-static void remove_record(host *h, record *gone) {
-    size_t after = (size_t)(h->records + h->count - (gone + 1));
-
-    memmove(gone, gone + 1, after * sizeof(*gone));
-    h->count--;
-}
-
-/* Room for one more address: the one used longest ago makes it. */
-static record *add_record(host *h) {
-    size_t i, oldest = 0;
-
-    if (h->count == ADDRESSES_MAX) {
-        for (i = 1; i < h->count; i++) {
-            if (h->records[i].last_used < h->records[oldest].last_used) {
-                oldest = i;
-            }
-        }
-        remove_record(h, &h->records[oldest]);
-    }
-    h->records[h->count] = (record){0};
-    return &h->records[h->count++];
-}
-
-/*
- * Addresses missing from the answer stay until they expire: round-robin servers show only a part each time. One
- * that failed is not renewed, so it gets another chance when its time is over.
- */
-static void take_answer(crt_resolver *resolver, host *h, const crt_address *addresses, size_t count) {
-    uint64_t now = now_ms();
-    size_t i;
-
-    for (i = 0; i < count; i++) {
-        record *found = find_record(h, &addresses[i]);
-        if (!found) {
-            found = add_record(h);
-            found->address = addresses[i];
-        } else if (found->failed && found->expires_ms > now) {
-            continue;
-        }
-        found->failed = false;
-        found->expires_ms = now + resolver->ttl_ms;
-    }
-    for (i = h->count; i-- > 0;) {
-        if (h->records[i].expires_ms <= now) {
-            remove_record(h, &h->records[i]);
-        }
-    }
-}
-
-/*
- * Least recently used first; those that failed only when there are no others, and then they count as good again.
- * Insertion keeps equals in the order the system preferred.
- */
-static size_t list_addresses(crt_resolver *resolver, host *h, crt_address out[ADDRESSES_MAX]) {
-    record *order[ADDRESSES_MAX];
-    size_t count = 0, good = 0, i, at;
-
-    for (i = 0; i < h->count; i++) {
-        good += !h->records[i].failed;
-    }
-    for (i = 0; i < h->count; i++) {
-        record *candidate = &h->records[i];
-        if (good && candidate->failed) {
-            continue;
-        }
-        candidate->failed = false;
-        for (at = count++; at > 0 && order[at - 1]->last_used > candidate->last_used; at--) {
-            order[at] = order[at - 1];
-        }
-        order[at] = candidate;
-    }
-    for (i = 0; i < count; i++) {
-        out[i] = order[i]->address;
-    }
-    if (count) {
-        order[0]->last_used = ++resolver->uses;
-    }
-    return count;
 }
 
 /* ---- lookups ---- */
@@ -259,7 +163,7 @@ static void serve_waiters(host *h, int status) {
         w->host = NULL;
         w->status = status;
         if (status == 0) {
-            w->count = list_addresses(w->resolver, h, w->addresses);
+            w->count = crt_dns_records_list(&h->known, now_ms(), w->addresses);
         }
         crt_loop_post(w->loop, &w->task);
         w = next;
@@ -297,16 +201,17 @@ static host *next_query(crt_resolver *resolver) {
 }
 
 static void look_up(crt_resolver *resolver, host *h) {
-    crt_address addresses[ADDRESSES_MAX];
+    crt_address addresses[CRT_DNS_ADDRESSES_MAX];
     size_t count;
-    int status = crt_dns_lookup(h->name, addresses, ADDRESSES_MAX, &count);
+    int status = crt_dns_lookup(h->name, addresses, CRT_DNS_ADDRESSES_MAX, &count);
 
     CRT_LOG(CRT_LOG_DEBUG, CRT_LS_DNS, "%s: %s, %zu address(es)", h->name, crt_error_name(status), count);
     uv_mutex_lock(&resolver->lock);
     h->looking_up = false;
+    h->looked_up_ms = now_ms();
     if (status == 0) {
-        take_answer(resolver, h, addresses, count);
-    } else if (h->count) {
+        crt_dns_records_take(&h->known, addresses, count, h->looked_up_ms, resolver->ttl_ms);
+    } else if (h->known.count) {
         status = 0; /* the last known addresses outlive an outage of the name server */
     }
     serve_waiters(h, status);
@@ -367,22 +272,21 @@ static int start_lookup(crt_resolver *resolver, host *h) {
 
 /* ---- asking ---- */
 
-/* Lock held: fresh addresses from the cache, refreshed in the background once half their time is over. */
-static size_t from_cache(crt_resolver *resolver, host *h, crt_address out[ADDRESSES_MAX]) {
-    uint64_t now = now_ms(), latest = 0;
-    size_t i, good = 0;
+/*
+ * Lock held: fresh addresses from the cache. They are refreshed in the background once half their time is over, and
+ * when all of them failed: the host may have moved.
+ */
+static size_t from_cache(crt_resolver *resolver, host *h, crt_address *out) {
+    uint64_t now = now_ms(), expiry = crt_dns_records_expiry(&h->known);
 
-    for (i = 0; i < h->count; i++) {
-        latest = h->records[i].expires_ms > latest ? h->records[i].expires_ms : latest;
-        good += !h->records[i].failed;
-    }
-    if (latest <= now) {
+    if (expiry <= now) {
         return 0;
     }
-    if (!h->looking_up && (good == 0 || latest - now < resolver->ttl_ms / 2)) {
+    if (!h->looking_up && now - h->looked_up_ms >= BETWEEN_LOOKUPS_MS &&
+        (expiry - now < resolver->ttl_ms / 2 || crt_dns_records_all_avoided(&h->known, now))) {
         start_lookup(resolver, h); /* what we have still serves when this fails */
     }
-    return list_addresses(resolver, h, out);
+    return crt_dns_records_list(&h->known, now, out);
 }
 
 static int wait_for_lookup(crt_resolver *resolver, host *h, waiter *w) {
@@ -434,7 +338,7 @@ static int ask(crt_resolver *resolver, const char *name, crt_address *addresses,
 }
 
 void crt_resolver_resolve(crt_resolver *resolver, crt_loop *loop, const char *name, crt_resolve_fn done, void *user) {
-    crt_address addresses[ADDRESSES_MAX];
+    crt_address addresses[CRT_DNS_ADDRESSES_MAX];
     size_t count = 0;
     waiter *w;
     int status;
@@ -466,17 +370,14 @@ void crt_resolver_resolve(crt_resolver *resolver, crt_loop *loop, const char *na
 
 void crt_resolver_report(crt_resolver *resolver, const char *name, const crt_address *address, bool worked) {
     host *h;
-    record *found;
 
     if (resolver->generation != crt_fork_generation()) {
         return;
     }
     uv_mutex_lock(&resolver->lock);
     h = find_host(resolver, name);
-    found = h ? find_record(h, address) : NULL;
-    if (found) {
-        found->failed = !worked;
-        found->last_used = ++resolver->uses;
+    if (h) {
+        crt_dns_records_report(&h->known, address, worked, now_ms(), resolver->ttl_ms);
     }
     uv_mutex_unlock(&resolver->lock);
 }
@@ -488,7 +389,8 @@ int crt_resolver_seed(crt_resolver *resolver, const char *name, const crt_addres
     h = find_or_add_host(resolver, name);
     if (h) {
         h->asked_ms = now_ms();
-        take_answer(resolver, h, addresses, count);
+        h->looked_up_ms = h->asked_ms;
+        crt_dns_records_take(&h->known, addresses, count, h->asked_ms, resolver->ttl_ms);
     }
     uv_mutex_unlock(&resolver->lock);
     return h ? 0 : AWS_ERROR_OOM;
@@ -496,13 +398,22 @@ int crt_resolver_seed(crt_resolver *resolver, const char *name, const crt_addres
 
 /* ---- lifetime ---- */
 
+static size_t buckets_for(size_t hosts) {
+    if (hosts == 0) {
+        return HOSTS_DEFAULT;
+    }
+    return hosts < BUCKETS_MAX ? hosts : BUCKETS_MAX;
+}
+
 int crt_resolver_new(const crt_resolver_options *options, crt_resolver **out) {
-    crt_resolver *resolver = crt_calloc(1, sizeof(*resolver));
+    size_t buckets = buckets_for(options ? options->max_hosts : 0);
+    crt_resolver *resolver = crt_calloc(1, sizeof(*resolver) + buckets * sizeof(resolver->buckets[0]));
 
     *out = NULL;
     if (!resolver) {
         return AWS_ERROR_OOM;
     }
+    resolver->bucket_count = buckets;
     crt_ref_init(&resolver->refs);
     crt_ref_init(&resolver->inner);
     resolver->generation = crt_fork_generation();
@@ -526,7 +437,7 @@ void crt_resolver_release(crt_resolver *resolver) {
     }
     uv_mutex_lock(&resolver->lock);
     resolver->closed = true;
-    for (i = 0; i < BUCKETS; i++) {
+    for (i = 0; i < resolver->bucket_count; i++) {
         host *h;
         for (h = resolver->buckets[i]; h; h = h->next) {
             serve_waiters(h, AWS_IO_DNS_HOST_REMOVED_FROM_CACHE);

@@ -33,6 +33,7 @@ struct crt_socket {
     int fd; /* non-blocking */
     crt_loop *loop;
     char peer[64]; /* as crt_stream.peer */
+    bool reset;    /* the peer ended the connection with a reset (RST), which only the first call is told */
     /* private */
     const crt_socket_owner *owner;
     void *user;
@@ -66,6 +67,9 @@ enum { CRT_SENDV_MAX = 64 };
  * be read.
  */
 CRT_HIDDEN ptrdiff_t crt_socket_sendfile(crt_socket *socket, int file, uint64_t offset, uint64_t length);
+
+/* How the connection ended that recv or send says is AWS_IO_SOCKET_CLOSED, for messages: by a reset or in order. */
+CRT_HIDDEN const char *crt_socket_end_text(const crt_socket *socket);
 
 /* errno of a socket call -> code, see the table in socket_posix.c. */
 CRT_HIDDEN int crt_socket_code(int error);

@@ -9,12 +9,17 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 #if defined(__linux__)
+#include <linux/vm_sockets.h>
+#include <net/if.h>
 #include <sys/sendfile.h>
+#elif defined(__APPLE__)
+#include <net/if.h>
 #endif
 
 #include "crt/log.h"
@@ -38,6 +43,7 @@ int crt_socket_code(int error) {
             return AWS_IO_SOCKET_TIMEOUT;
         case EHOSTUNREACH:
         case ENETUNREACH:
+        case ENODEV: /* no way to that virtual machine */
             return AWS_IO_SOCKET_NO_ROUTE_TO_HOST;
         case ENETDOWN:
             return AWS_IO_SOCKET_NETWORK_DOWN;
@@ -72,14 +78,19 @@ int crt_socket_code(int error) {
 }
 
 /* Codes below 1024 would look like CRT_SOCKET_AGAIN and the like; none of them is meaningful on an open connection. */
-static ptrdiff_t transfer_failed(int error) {
+static ptrdiff_t transfer_failed(crt_socket *socket, int error) {
     int code;
 
     if (error == EAGAIN || error == EWOULDBLOCK) {
         return CRT_SOCKET_AGAIN;
     }
+    socket->reset = socket->reset || error == ECONNRESET;
     code = crt_socket_code(error);
     return -(ptrdiff_t)(code >= 1024 ? code : AWS_IO_SOCKET_NOT_CONNECTED);
+}
+
+const char *crt_socket_end_text(const crt_socket *socket) {
+    return socket->reset ? "reset by the peer" : "closed by the peer";
 }
 
 /* ---- moving bytes ---- */
@@ -90,7 +101,7 @@ ptrdiff_t crt_socket_recv(crt_socket *socket, void *data, size_t len) {
     do {
         n = recv(socket->fd, data, len, 0);
     } while (n < 0 && errno == EINTR);
-    return n >= 0 ? n : transfer_failed(errno);
+    return n >= 0 ? n : transfer_failed(socket, errno);
 }
 
 ptrdiff_t crt_socket_send(crt_socket *socket, const void *data, size_t len) {
@@ -99,7 +110,7 @@ ptrdiff_t crt_socket_send(crt_socket *socket, const void *data, size_t len) {
     do {
         n = send(socket->fd, data, len, SEND_FLAGS);
     } while (n < 0 && errno == EINTR);
-    return n >= 0 ? n : transfer_failed(errno);
+    return n >= 0 ? n : transfer_failed(socket, errno);
 }
 
 ptrdiff_t crt_socket_sendv(crt_socket *socket, const crt_bytes *views, size_t count) {
@@ -115,7 +126,7 @@ ptrdiff_t crt_socket_sendv(crt_socket *socket, const crt_bytes *views, size_t co
     do {
         n = sendmsg(socket->fd, &message, SEND_FLAGS);
     } while (n < 0 && errno == EINTR);
-    return n >= 0 ? n : transfer_failed(errno);
+    return n >= 0 ? n : transfer_failed(socket, errno);
 }
 
 static ptrdiff_t send_by_reading(crt_socket *socket, int file, uint64_t offset, uint64_t length) {
@@ -274,14 +285,22 @@ static void set_keep_alive(int fd, const crt_socket_options *options) {
     }
 }
 
-static int bind_to_interface(int fd, const char *name) {
+/* AWS_IO_SOCKET_INVALID_OPTIONS when there is no such interface, AWS_ERROR_NO_PERMISSION when it is not ours to choose. */
+static int bind_to_interface(int fd, int family, const char *name) {
     if (!name) {
         return 0;
     }
 #if defined(SO_BINDTODEVICE)
-    return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name)) == 0
-               ? 0
-               : AWS_IO_SOCKET_INVALID_OPTIONS;
+    if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name)) == 0) {
+        return 0;
+    }
+    return errno == EPERM ? AWS_ERROR_NO_PERMISSION : AWS_IO_SOCKET_INVALID_OPTIONS;
+#elif defined(IP_BOUND_IF)
+    unsigned index = if_nametoindex(name);
+    int level = family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
+    int option = family == AF_INET6 ? IPV6_BOUND_IF : IP_BOUND_IF;
+
+    return index && setsockopt(fd, level, option, &index, sizeof(index)) == 0 ? 0 : AWS_IO_SOCKET_INVALID_OPTIONS;
 #else
     return AWS_ERROR_PLATFORM_NOT_SUPPORTED;
 #endif
@@ -343,7 +362,7 @@ int crt_socket_connect_tcp(const crt_address *address, uint16_t port, const crt_
         set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
     }
     set_keep_alive(fd, options);
-    status = bind_to_interface(fd, options->interface_name);
+    status = bind_to_interface(fd, address->family, options->interface_name);
     if (status == 0) {
         status = start_connect(fd, (struct sockaddr *)&to, size);
     }
@@ -355,25 +374,53 @@ int crt_socket_connect_tcp(const crt_address *address, uint16_t port, const crt_
     return 0;
 }
 
-int crt_socket_connect_local(const char *path, int *out) {
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    int fd, status;
+static int connect_new(int family, const struct sockaddr *to, socklen_t size, int *out) {
+    int fd, status = new_descriptor(family, &fd);
 
-    if (strlen(path) >= sizeof(to.sun_path)) {
-        return AWS_IO_SOCKET_INVALID_ADDRESS;
-    }
-    memcpy(to.sun_path, path, strlen(path) + 1);
-    status = new_descriptor(AF_UNIX, &fd);
     if (status) {
         return status;
     }
-    status = start_connect(fd, (struct sockaddr *)&to, sizeof(to));
+    status = start_connect(fd, to, size);
     if (status) {
         close(fd);
         return status;
     }
     *out = fd;
     return 0;
+}
+
+int crt_socket_connect_local(const char *path, int *out) {
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    size_t len = strlen(path);
+    socklen_t size = sizeof(to);
+
+    if (len >= sizeof(to.sun_path)) {
+        return AWS_IO_SOCKET_INVALID_ADDRESS;
+    }
+    memcpy(to.sun_path, path, len + 1);
+#if defined(__linux__)
+    if (path[0] == '@') { /* unix(7): a leading NUL, and the length counts */
+        to.sun_path[0] = '\0';
+        size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+    }
+#endif
+    return connect_new(AF_UNIX, (struct sockaddr *)&to, size, out);
+}
+
+int crt_socket_connect_vsock(const char *cid, uint32_t port, int *out) {
+#if defined(__linux__)
+    struct sockaddr_vm to = {.svm_family = AF_VSOCK, .svm_port = port};
+    char *end;
+    unsigned long number = strtoul(cid, &end, 10);
+
+    if (cid[0] < '0' || cid[0] > '9' || *end || number >= VMADDR_CID_ANY) {
+        return AWS_IO_SOCKET_INVALID_ADDRESS;
+    }
+    to.svm_cid = (unsigned)number;
+    return connect_new(AF_VSOCK, (struct sockaddr *)&to, sizeof(to), out);
+#else
+    return AWS_ERROR_PLATFORM_NOT_SUPPORTED;
+#endif
 }
 
 int crt_socket_connect_result(crt_socket *socket) {

@@ -285,17 +285,18 @@ static void read_now(socket_stream *s) {
         }
         n = crt_socket_recv(s->socket, space.ptr, space.len);
         if (n == 0) {
-            end_stream(s, AWS_IO_SOCKET_CLOSED, "closed by the peer");
+            end_stream(s, AWS_IO_SOCKET_CLOSED, crt_socket_end_text(s->socket));
             return;
         }
         if (n == CRT_SOCKET_AGAIN) {
             if (s->peer_gone) {
-                end_stream(s, AWS_IO_SOCKET_CLOSED, "closed by the peer");
+                end_stream(s, AWS_IO_SOCKET_CLOSED, crt_socket_end_text(s->socket));
             }
             return;
         }
         if (n < 0) {
-            end_stream(s, (int)-n, n == -AWS_IO_SOCKET_CLOSED ? "reset by the peer" : "receiving failed");
+            end_stream(s, (int)-n,
+                       n == -AWS_IO_SOCKET_CLOSED ? crt_socket_end_text(s->socket) : "receiving failed");
             return;
         }
         s->base.handler->on_data(s->base.user, (size_t)n);

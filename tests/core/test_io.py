@@ -242,13 +242,18 @@ def test_socket_options_are_passed_on(probe):
     [
         ("domain", None, TypeError),
         ("domain", "IPv4", TypeError),
-        ("domain", 3, OverflowError),
+        ("domain", 4, OverflowError),
         ("connect_timeout_ms", 1.5, TypeError),
         ("connect_timeout_ms", -1, OverflowError),
         ("connect_timeout_ms", 2**32, OverflowError),
         ("keep_alive_timeout_secs", 65536, OverflowError),
         ("keep_alive_max_probes", 2**80, OverflowError),
         ("type", io.SocketType.DGram, RuntimeError),
+        ("interface_name", "", ValueError),
+        ("interface_name", "x" * 16, ValueError),
+        ("interface_name", "a\0b", ValueError),
+        ("interface_name", b"lo", TypeError),
+        ("interface_name", "\ud800", UnicodeEncodeError),
     ],
 )
 def test_bad_socket_options(probe, name, value, error):

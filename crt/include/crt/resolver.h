@@ -1,5 +1,5 @@
 /*
- * Host name resolution with a cache: addresses rotate, failed ones step back until they work again.
+ * Host name resolution with a cache: addresses rotate, failed ones step back for a while.
  */
 #ifndef CRT_RESOLVER_H
 #define CRT_RESOLVER_H
@@ -17,7 +17,7 @@ typedef struct crt_address {
 } crt_address;
 
 typedef struct crt_resolver_options {
-    size_t max_hosts; /* sizing hint */
+    size_t max_hosts; /* sizing hint; more host names than that are cached as well */
     uint32_t ttl_ms;  /* 0: 30,000 */
 } crt_resolver_options;
 
@@ -26,7 +26,8 @@ CRT_FN(crt_resolver *, crt_resolver_acquire, (crt_resolver *resolver));
 CRT_FN(void, crt_resolver_release, (crt_resolver *resolver));
 
 /* Called once on `loop`, possibly before crt_resolver_resolve returns (cache hit, IP literal).
-   Addresses come best first, both families mixed by least recent use; valid during the call. */
+   Addresses come in the order to try them: the families take turns, in each the one used longest ago first, and
+   those that failed lately at the end. Valid during the call. */
 typedef void (*crt_resolve_fn)(void *user, int status, const crt_address *addresses, size_t count);
 /* Loop thread. */
 CRT_FN(void, crt_resolver_resolve,

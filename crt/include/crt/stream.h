@@ -108,17 +108,18 @@ static inline void crt_stream_gone(crt_stream *s, const crt_fault *fault) {
 
 /* ---- connecting ---- */
 
-enum crt_socket_domain { CRT_SOCKET_IPV4 = 0, CRT_SOCKET_IPV6 = 1, CRT_SOCKET_LOCAL = 2 };
+enum crt_socket_domain { CRT_SOCKET_IPV4 = 0, CRT_SOCKET_IPV6 = 1, CRT_SOCKET_LOCAL = 2, CRT_SOCKET_VSOCK = 3 };
 
 typedef struct crt_socket_options {
-    int domain; /* IPv4 and IPv6 both try both families; LOCAL: host is a path */
+    int domain; /* IPv4 and IPv6 both try both families; LOCAL: host is a path, or "@name" in Linux's abstract
+                   namespace; VSOCK (Linux): host is a CID */
     uint32_t connect_timeout_ms;
     bool keep_alive;
     bool no_delay;
     uint16_t keep_alive_timeout_secs; /* TCP_KEEPINTVL */
     uint16_t keep_alive_interval_secs; /* TCP_KEEPIDLE */
     uint16_t keep_alive_max_probes;
-    const char *interface_name; /* NULL: any */
+    const char *interface_name; /* NULL: any. Of IPv4 and IPv6 sockets. */
 } crt_socket_options;
 
 #define CRT_SOCKET_OPTIONS_DEFAULT {CRT_SOCKET_IPV6, 5000, false, true, 0, 0, 0, NULL}
@@ -126,7 +127,8 @@ typedef struct crt_socket_options {
 typedef struct crt_connect crt_connect;
 
 /* Exactly once, on the loop. On success the caller owns one reference of `stream` and must set a handler
-   before it returns. fault->detail names host and port. */
+   before it returns. fault->detail names host and port, and what became of each address that was tried; the
+   code is that of the last one. */
 typedef void (*crt_connect_fn)(void *user, const crt_fault *fault, crt_stream *stream);
 
 typedef struct crt_connect_options {

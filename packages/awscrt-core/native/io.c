@@ -209,6 +209,43 @@ static int64_t int_attribute(PyObject *object, const char *name, int64_t max) {
     return PyErr_Occurred() ? -1 : number;
 }
 
+enum { INTERFACE_NAME_SIZE = 16 }; /* of Linux and the BSDs, terminator included */
+
+/*
+ * The attribute interface_name, None when it is missing. Kept per thread, not in the object: that could change it
+ * while native code still reads. 0, or -1 + exception.
+ */
+static int interface_name_get(PyObject *options, const char **out) {
+    static _Thread_local char name[INTERFACE_NAME_SIZE];
+    *out = NULL;
+    PyObject *value = PyObject_GetAttrString(options, "interface_name");
+    if (!value) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return -1;
+        }
+        PyErr_Clear();
+        return 0;
+    }
+    int result = 0;
+    if (value != Py_None) {
+        Py_ssize_t len = 0;
+        const char *text = PyUnicode_Check(value) ? PyUnicode_AsUTF8AndSize(value, &len) : NULL;
+        if (text && len > 0 && len < INTERFACE_NAME_SIZE && strlen(text) == (size_t)len) {
+            memcpy(name, text, (size_t)len + 1);
+            *out = name;
+        } else {
+            if (!PyErr_Occurred()) {
+                PyErr_Format(PyUnicode_Check(value) ? PyExc_ValueError : PyExc_TypeError,
+                             "SocketOptions.interface_name must be None or a str of 1 to %d bytes, got %R",
+                             INTERFACE_NAME_SIZE - 1, value);
+            }
+            result = -1;
+        }
+    }
+    Py_DECREF(value);
+    return result;
+}
+
 int awscrt_socket_options_get(PyObject *options, crt_socket_options *out) {
     const crt_socket_options defaults = CRT_SOCKET_OPTIONS_DEFAULT;
     *out = defaults;
@@ -216,12 +253,13 @@ int awscrt_socket_options_get(PyObject *options, crt_socket_options *out) {
         return 0;
     }
     int64_t domain, type, connect_timeout, timeout, interval, probes;
-    if ((domain = int_attribute(options, "domain", CRT_SOCKET_LOCAL)) < 0 ||
+    if ((domain = int_attribute(options, "domain", CRT_SOCKET_VSOCK)) < 0 ||
         (type = int_attribute(options, "type", INT32_MAX)) < 0 ||
         (connect_timeout = int_attribute(options, "connect_timeout_ms", UINT32_MAX)) < 0 ||
         (timeout = int_attribute(options, "keep_alive_timeout_secs", UINT16_MAX)) < 0 ||
         (interval = int_attribute(options, "keep_alive_interval_secs", UINT16_MAX)) < 0 ||
-        (probes = int_attribute(options, "keep_alive_max_probes", UINT16_MAX)) < 0) {
+        (probes = int_attribute(options, "keep_alive_max_probes", UINT16_MAX)) < 0 ||
+        interface_name_get(options, &out->interface_name)) {
         return -1;
     }
     if (type != 0) {

@@ -287,6 +287,7 @@ class SocketDomain(IntEnum):
     IPv4 = 0
     IPv6 = 1
     Local = 2
+    VSock = 3
 
 
 class SocketType(IntEnum):
@@ -299,12 +300,15 @@ class SocketType(IntEnum):
 class SocketOptions:
     """How sockets are opened. Checked when a connection is made.
 
-    :ivar domain: IPv4 and IPv6 both try both families; Local is a Unix socket whose path is the host name
+    :ivar domain: IPv4 and IPv6 both try both families; Local is a Unix socket whose path (or, on Linux, abstract
+        name after an ``@``) is the host name; VSock (Linux) reaches a virtual machine or, from inside one, its host:
+        the host name is the CID, e.g. ``"2"`` for the host
     :ivar connect_timeout_ms: milliseconds for each attempt to reach an address, DNS and TLS not included
     :ivar keep_alive: send TCP keep-alive probes
     :ivar keep_alive_interval_secs: idle seconds before the first probe; needs keep_alive_timeout_secs as well
     :ivar keep_alive_timeout_secs: seconds between probes; needs keep_alive_interval_secs as well
     :ivar keep_alive_max_probes: unanswered probes after which the connection is lost; 0: the system's default
+    :ivar interface_name: network interface that IP sockets are bound to, e.g. ``"eth0"``; None: any
     """
 
     __slots__ = (
@@ -315,6 +319,7 @@ class SocketOptions:
         "keep_alive_timeout_secs",
         "keep_alive_interval_secs",
         "keep_alive_max_probes",
+        "interface_name",
     )
 
     def __init__(self) -> None:
@@ -325,6 +330,7 @@ class SocketOptions:
         self.keep_alive_interval_secs = 0
         self.keep_alive_timeout_secs = 0
         self.keep_alive_max_probes = 0
+        self.interface_name: Optional[str] = None
 
 
 class ExponentialBackoffJitterMode(IntEnum):

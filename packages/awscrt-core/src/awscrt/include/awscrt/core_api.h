@@ -100,7 +100,8 @@ CRT_FN(void, awscrt_report, (PyObject *context));
    reference) for the caller to hold as long as it uses them. 0, or -1 + exception. */
 CRT_FN(int, awscrt_bootstrap_get,
        (PyObject *bootstrap, crt_loop_group **group, crt_resolver **resolver, PyObject **keep));
-/* SocketOptions or None (defaults); validates: AttributeError, TypeError, OverflowError. */
+/* SocketOptions or None (defaults); validates: AttributeError, TypeError, OverflowError, ValueError. The interface's
+   name is valid on this thread until the next call. */
 CRT_FN(int, awscrt_socket_options_get, (PyObject *options, crt_socket_options *out));
 /* TlsConnectionOptions or None (out->ctx NULL). What is found is borrowed from *keep (new reference, NULL for None
    and on failure), which the caller holds as long as it uses it: the object itself may change meanwhile. */
