@@ -17,6 +17,7 @@ typedef struct native_options {
     PyObject *context;     /* handle */
     PyObject *server_name; /* bytes, or NULL; replaced and never changed, for those who still use it */
     PyObject *alpn;
+    uint32_t timeout_ms; /* 0: the default */
 } native_options;
 
 static void context_dropped(PyObject *handle) {
@@ -28,7 +29,7 @@ static void context_dropped(PyObject *handle) {
 }
 
 /* bytes or None; the view is borrowed. */
-static int pem_argument(PyObject *value, const char *name, crt_bytes *out) {
+static int bytes_argument(PyObject *value, const char *name, crt_bytes *out) {
     if (value == Py_None) {
         *out = crt_bytes_of(NULL, 0);
         return 0;
@@ -42,10 +43,6 @@ static int pem_argument(PyObject *value, const char *name, crt_bytes *out) {
     if (PyBytes_AsStringAndSize(value, &data, &size)) {
         return -1;
     }
-    if (size == 0) {
-        awscrt_raise(AWS_ERROR_INVALID_ARGUMENT, "a PEM text is empty");
-        return -1;
-    }
     *out = crt_bytes_of(data, (size_t)size);
     return 0;
 }
@@ -53,16 +50,18 @@ static int pem_argument(PyObject *value, const char *name, crt_bytes *out) {
 static PyObject *tls_context_new(PyObject *module, PyObject *args) {
     crt_tls_ctx_options options = {0};
     int verify_peer, no_revocation;
-    PyObject *ca, *certificate, *key;
-    if (!PyArg_ParseTuple(args, "iippOzOOz:tls_context_new", &options.min_version, &options.cipher_pref, &verify_peer,
-                          &no_revocation, &ca, &options.ca_dir, &certificate, &key, &options.alpn)) {
+    PyObject *ca, *certificate, *key, *pkcs12;
+    if (!PyArg_ParseTuple(args, "iippOzOOzOzz:tls_context_new", &options.min_version, &options.cipher_pref, &verify_peer,
+                          &no_revocation, &ca, &options.ca_dir, &certificate, &key, &options.alpn, &pkcs12,
+                          &options.pkcs12_password, &options.windows_store_path)) {
         return NULL;
     }
     options.verify_peer = verify_peer;
     options.no_revocation = no_revocation;
-    if (pem_argument(ca, "ca_buffer", &options.ca_pem) ||
-        pem_argument(certificate, "certificate_buffer", &options.cert_pem) ||
-        pem_argument(key, "private_key_buffer", &options.key_pem)) {
+    if (bytes_argument(ca, "ca_buffer", &options.ca_pem) ||
+        bytes_argument(certificate, "certificate_buffer", &options.cert_pem) ||
+        bytes_argument(key, "private_key_buffer", &options.key_pem) ||
+        bytes_argument(pkcs12, "pkcs12_buffer", &options.pkcs12)) {
         return NULL;
     }
     native_context *self = crt_calloc(1, sizeof(*self));
@@ -71,7 +70,7 @@ static PyObject *tls_context_new(PyObject *module, PyObject *args) {
     }
     crt_fault fault = {0};
     int status;
-    Py_BEGIN_ALLOW_THREADS; /* loading the system's trust store takes milliseconds */
+    Py_BEGIN_ALLOW_THREADS; /* keys and certificates are parsed */
     status = crt_tls_ctx_new(&options, &self->ctx, &fault);
     Py_END_ALLOW_THREADS;
     if (status) {
@@ -170,6 +169,20 @@ static PyObject *tls_options_set_alpn(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+static PyObject *tls_options_set_timeout(PyObject *module, PyObject *args) {
+    PyObject *object;
+    unsigned long long timeout_ms;
+    if (!PyArg_ParseTuple(args, "OK:set_timeout", &object, &timeout_ms)) {
+        return NULL;
+    }
+    native_options *self = awscrt_native_of(object, OPTIONS);
+    if (!self) {
+        return NULL;
+    }
+    self->timeout_ms = timeout_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout_ms;
+    Py_RETURN_NONE;
+}
+
 static PyObject *or_none(PyObject *object) {
     return object ? object : Py_None;
 }
@@ -190,6 +203,7 @@ int awscrt_tls_options_get(PyObject *options, crt_tls_options *out, PyObject **k
         out->ctx = ((native_context *)PyCapsule_GetPointer(self->context, CONTEXT))->ctx;
         out->server_name = self->server_name ? PyBytes_AsString(self->server_name) : NULL;
         out->alpn = self->alpn ? PyBytes_AsString(self->alpn) : NULL;
+        out->timeout_ms = self->timeout_ms;
     }
     Py_DECREF(handle);
     return *keep ? 0 : -1;
@@ -211,10 +225,12 @@ static PyObject *tls_provider(PyObject *module, PyObject *unused) {
 
 PyMethodDef awscrt_tls_methods[] = {
     {"tls_context_new", tls_context_new, METH_VARARGS,
-     "(min_version, cipher_pref, verify_peer, no_revocation, ca, ca_dir, certificate, key, alpn) -> handle"},
+     "(min_version, cipher_pref, verify_peer, no_revocation, ca, ca_dir, certificate, key, alpn, pkcs12, "
+     "pkcs12_password, windows_store_path) -> handle"},
     {"tls_options_new", tls_options_new, METH_O, "(context) -> handle"},
     {"tls_options_set_server_name", tls_options_set_server_name, METH_VARARGS, "(options, name)"},
     {"tls_options_set_alpn", tls_options_set_alpn, METH_VARARGS, "(options, names joined with ';')"},
+    {"tls_options_set_timeout", tls_options_set_timeout, METH_VARARGS, "(options, milliseconds; 0: the default)"},
     {"tls_cipher_pref_is_supported", tls_cipher_pref_is_supported, METH_O, "True when this build has it."},
     {"tls_provider", tls_provider, METH_NOARGS, "Name of the TLS stack in use."},
     {NULL, NULL, 0, NULL},

@@ -7,11 +7,22 @@ from _thread import RLock  # type: ignore[attr-defined, unused-ignore]
 from enum import IntEnum
 
 from awscrt import NativeResource, _core
+from awscrt._tls import (
+    ClientTlsContext,
+    TlsCipherPref,
+    TlsConnectionOptions,
+    TlsContextOptions,
+    TlsVersion,
+    is_alpn_available,
+)
+from awscrt._tls import (
+    _CertificateSource as _CertificateSource,
+)
 
 TYPE_CHECKING = False  # typing is the largest part of a small program's import time
 if TYPE_CHECKING:
     import threading
-    from typing import Any, Callable, Dict, Iterable, Optional, Type, TypeVar
+    from typing import Any, Callable, Dict, Optional, Type, TypeVar
 
     _Resource = TypeVar("_Resource", bound=NativeResource)
 
@@ -39,8 +50,6 @@ __all__ = [
 ]
 
 _AWS_ERROR_INVALID_ARGUMENT = 34
-_AWS_ERROR_PLATFORM_NOT_SUPPORTED = 53
-_AWS_IO_TLS_CTX_ERROR = 1033
 
 
 # ---- logging ----
@@ -344,210 +353,6 @@ class ExponentialBackoffJitterMode(IntEnum):
     NONE = 1
     FULL = 2
     DECORRELATED = 3
-
-
-# ---- TLS ----
-
-
-class TlsVersion(IntEnum):
-    """Oldest protocol version to accept; the newest is always TLS 1.3."""
-
-    SSLv3 = 0
-    TLSv1 = 1
-    TLSv1_1 = 2
-    TLSv1_2 = 3
-    TLSv1_3 = 4
-    DEFAULT = 128
-
-
-class TlsCipherPref(IntEnum):
-    """Cipher policies. Anything but DEFAULT replaces what ``min_tls_ver`` chose."""
-
-    DEFAULT = 0
-    PQ_TLSv1_0_2021_05 = 6
-    PQ_DEFAULT = 8
-    TLSv1_2_2025_07 = 9
-
-    def is_supported(self) -> bool:
-        """True when this build can use it."""
-        return _core.tls_cipher_pref_is_supported(self.value)
-
-
-class _CertificateSource(IntEnum):
-    CERTIFICATE_FILES = 0
-    PKCS11 = 1
-    WINDOWS_CERT_STORE = 2
-    PKCS12_FILE = 4
-
-
-def _read_file(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def _alpn_text(names: Iterable[str]) -> str:
-    # A str is an iterable of str too, and would offer one protocol per letter.
-    assert not isinstance(names, str)
-    listed = list(names)
-    text = ";".join(listed)
-    if "" in listed:
-        _core.raise_error(_AWS_IO_TLS_CTX_ERROR, "An ALPN protocol name is empty (RFC 7301, 3.1).")
-    return text
-
-
-class TlsContextOptions:
-    """What a TLS context is made from. Plain data: checked by :class:`ClientTlsContext`.
-
-    :ivar min_tls_ver: oldest protocol version to accept
-    :ivar cipher_pref: cipher policy
-    :ivar verify_peer: check the server's chain, dates and name
-    :ivar no_certificate_revocation: do not ask for stapled OCSP responses
-    :ivar alpn_list: protocol names to offer, most preferred first
-    """
-
-    __slots__ = (
-        "min_tls_ver",
-        "ca_dirpath",
-        "ca_buffer",
-        "cipher_pref",
-        "alpn_list",
-        "certificate_buffer",
-        "private_key_buffer",
-        "pkcs12_filepath",
-        "pkcs12_password",
-        "verify_peer",
-        "no_certificate_revocation",
-        "_certificate_source",
-    )
-
-    def __init__(self) -> None:
-        self.min_tls_ver = TlsVersion.DEFAULT
-        self.cipher_pref = TlsCipherPref.DEFAULT
-        self.verify_peer = True
-        self.no_certificate_revocation = False
-        self.ca_dirpath: Optional[str] = None
-        self.ca_buffer: Optional[bytes] = None
-        self.alpn_list: Optional[Iterable[str]] = None
-        self.certificate_buffer: Optional[bytes] = None
-        self.private_key_buffer: Optional[bytes] = None
-        self.pkcs12_filepath: Optional[str] = None
-        self.pkcs12_password: Optional[str] = None
-        self._certificate_source: Optional[_CertificateSource] = None
-
-    @staticmethod
-    def create_client_with_mtls_from_path(cert_filepath: str, pk_filepath: str) -> TlsContextOptions:
-        """Options for a client with a certificate (mutual TLS), from PEM files that are read now.
-
-        :raises OSError: a file cannot be read
-        """
-        assert isinstance(cert_filepath, str)
-        assert isinstance(pk_filepath, str)
-        return TlsContextOptions.create_client_with_mtls(_read_file(cert_filepath), _read_file(pk_filepath))
-
-    @staticmethod
-    def create_client_with_mtls(cert_buffer: bytes, key_buffer: bytes) -> TlsContextOptions:
-        """Options for a client with a certificate (mutual TLS).
-
-        :param cert_buffer: PEM certificate, may be followed by its chain
-        :param key_buffer: PEM private key, not encrypted
-        """
-        assert isinstance(cert_buffer, bytes)
-        assert isinstance(key_buffer, bytes)
-        options = TlsContextOptions()
-        options.certificate_buffer = cert_buffer
-        options.private_key_buffer = key_buffer
-        options._certificate_source = _CertificateSource.CERTIFICATE_FILES
-        return options
-
-    def override_default_trust_store_from_path(
-        self, ca_dirpath: Optional[str] = None, ca_filepath: Optional[str] = None
-    ) -> None:
-        """Trust these certificate authorities instead of the system's.
-
-        :param ca_dirpath: directory of hashed certificates (``openssl rehash``)
-        :param ca_filepath: PEM file, read now
-        :raises OSError: the file cannot be read
-        """
-        assert isinstance(ca_dirpath, str) or ca_dirpath is None
-        assert isinstance(ca_filepath, str) or ca_filepath is None
-        if ca_filepath:
-            self.ca_buffer = _read_file(ca_filepath)
-        self.ca_dirpath = ca_dirpath
-
-    def override_default_trust_store(self, rootca_buffer: bytes) -> None:
-        """Trust the certificate authorities in this PEM text instead of the system's."""
-        assert isinstance(rootca_buffer, bytes)
-        self.ca_buffer = rootca_buffer
-
-
-class ClientTlsContext(NativeResource):
-    """A TLS context: immutable, thread-safe, costly to make; share one between connections.
-
-    :raises RuntimeError: AWS_ERROR_INVALID_ARGUMENT (no PEM block), AWS_IO_TLS_CTX_ERROR (key and certificate do
-        not match, bad ALPN list), AWS_IO_TLS_CIPHER_PREF_UNSUPPORTED, AWS_ERROR_PLATFORM_NOT_SUPPORTED and others
-    """
-
-    __slots__ = ("_min_tls_ver", "_cipher_pref", "_certificate_source")
-
-    def __init__(self, options: TlsContextOptions) -> None:
-        assert isinstance(options, TlsContextOptions)
-        super().__init__()
-        if options.certificate_buffer is None and options.pkcs12_filepath is not None:
-            _core.raise_error(_AWS_ERROR_PLATFORM_NOT_SUPPORTED, "PKCS#12 files need macOS; convert it to PEM.")
-        self._min_tls_ver = options.min_tls_ver
-        self._cipher_pref = options.cipher_pref
-        self._certificate_source = options._certificate_source
-        self._binding = _core.tls_context_new(
-            options.min_tls_ver.value,
-            options.cipher_pref.value,
-            bool(options.verify_peer),
-            bool(options.no_certificate_revocation),
-            options.ca_buffer,
-            options.ca_dirpath,
-            options.certificate_buffer,
-            options.private_key_buffer,
-            _alpn_text(options.alpn_list) if options.alpn_list else None,
-        )
-
-    def new_connection_options(self) -> TlsConnectionOptions:
-        """Options for connections that use this context."""
-        return TlsConnectionOptions(self)
-
-
-class TlsConnectionOptions(NativeResource):
-    """What may differ between connections of one context. Cheap; copied when a connection is made.
-
-    :ivar tls_ctx: the context, kept alive
-    """
-
-    __slots__ = ("tls_ctx",)
-
-    def __init__(self, tls_ctx: ClientTlsContext) -> None:
-        assert isinstance(tls_ctx, ClientTlsContext)
-        super().__init__()
-        self.tls_ctx = tls_ctx
-        self._binding = _core.tls_options_new(tls_ctx)
-
-    def set_alpn_list(self, alpn_list: Iterable[str]) -> None:
-        """Offer these protocols instead of the context's, most preferred first.
-
-        :raises TypeError: None, empty, or an item that is not a str
-        """
-        if not alpn_list:
-            raise TypeError("alpn_list must name at least one protocol")
-        _core.tls_options_set_alpn(self, _alpn_text(alpn_list))
-
-    def set_server_name(self, server_name: str) -> None:
-        """Name for SNI (RFC 6066) and for the check of the server's certificate; ``""`` unsets it.
-
-        Clients that know the host fill it in themselves.
-        """
-        _core.tls_options_set_server_name(self, server_name)
-
-
-def is_alpn_available() -> bool:
-    """True when TLS connections can negotiate a protocol (RFC 7301); always so with OpenSSL."""
-    return True
 
 
 # ---- byte streams ----
