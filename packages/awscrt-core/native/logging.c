@@ -1,6 +1,7 @@
 /*
  * The native log and Python's: records that native threads queued reach Python's logging in batches on the log's own
- * thread, under one GIL acquisition each. What Python code logs itself is emitted at once, on its own thread.
+ * thread, under one GIL acquisition each. What Python code logs itself is emitted at once, on its own thread; only an
+ * event loop's thread goes through the queue even then, because a slow handler would hold up its connections.
  */
 #include "binding.h"
 
@@ -72,7 +73,7 @@ static PyObject *log_message(PyObject *module, PyObject *args) {
     if (level > crt_log_level_now() || level <= CRT_LOG_NONE) {
         Py_RETURN_NONE;
     }
-    if (crt_log_goes_to(deliver_batch)) {
+    if (crt_log_goes_to(deliver_batch) && !awscrt_on_loop_thread()) {
         return emit_here(level, subject, PyTuple_GetItem(args, 2));
     }
     crt_log_write(level, subject, "%s", text);

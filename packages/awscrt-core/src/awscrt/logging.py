@@ -2,7 +2,8 @@
 
 Records of native threads arrive in batches on one thread of the log, with the time and the thread they were made at;
 the thread that logs never waits for a handler. When handlers cannot keep up, records are dropped, and a record
-``"N messages dropped"`` says how many. What Python code logs with :func:`log` is emitted at once, on its own thread.
+``"N messages dropped"`` says how many. What Python code logs with :func:`log` is emitted at once, on its own thread,
+unless that is an event loop's.
 
 Each native subject has its logger, ``awscrt.<module>.<subject>``, such as ``awscrt.io.dns``.
 """
