@@ -6,7 +6,7 @@
 #include "h1_conn.h"
 
 typedef struct connecting {
-    crt_h1_conn_options options;
+    crt_http_conn_options options;
     crt_buf origin;        /* "http://host:port" */
     crt_buf authorization; /* value of Proxy-Authorization; empty: none */
     crt_task failed;       /* without memory to dial */

@@ -24,7 +24,7 @@ typedef struct slot {
 } slot;
 
 struct crt_h1_body {
-    crt_http_stream *stream;
+    crt_h1_stream *stream;
     bool chunked;
     uint64_t left;   /* of the content length */
     size_t capacity; /* of a slot's room */
@@ -35,34 +35,34 @@ struct crt_h1_body {
 };
 
 static bool is_live(const crt_h1_body *body) {
-    return body->stream->active && !body->stream->conn->closing && !body->stream->conn->stopped_sending;
+    return body->stream->base.active && !crt_h1_conn_of(body->stream)->base.closing && !crt_h1_conn_of(body->stream)->stopped_sending;
 }
 
 static void fail(crt_h1_body *body, int code) {
     if (code == AWS_IO_SOCKET_CLOSED) {
         /* The peer listens no more, but may have answered before it went: the reading side ends this. */
-        body->stream->conn->stopped_sending = true;
+        crt_h1_conn_of(body->stream)->stopped_sending = true;
         return;
     }
-    crt_h1_conn_shut(body->stream->conn, code,
+    crt_http_conn_shut(body->stream->base.conn, code,
                      code == AWS_ERROR_HTTP_OUTGOING_STREAM_LENGTH_INCORRECT
                          ? "the request body is shorter or longer than its Content-Length"
                          : "the request body could not be read or sent");
 }
 
 static void begin_work(crt_h1_body *body) {
-    crt_ref_inc(&body->stream->refs);
+    crt_ref_inc(&body->stream->base.refs);
     body->under_way++;
 }
 
 /* May free the body, and its stream as well. */
 static void end_work(crt_h1_body *body) {
-    crt_http_stream *stream = body->stream;
+    crt_h1_stream *stream = body->stream;
     body->under_way--;
-    if (!stream->active) {
+    if (!stream->base.active) {
         crt_h1_body_free(stream);
     }
-    crt_http_stream_release(stream);
+    crt_http_stream_release(&stream->base);
 }
 
 /* ---- writing ---- */
@@ -92,18 +92,18 @@ static void write_slot(crt_h1_body *body, slot *s) {
     s->busy = true;
     s->write.done = on_written;
     begin_work(body);
-    crt_stream_write(body->stream->conn->io, &s->write);
+    crt_stream_write(crt_h1_conn_of(body->stream)->base.io, &s->write);
 }
 
 static int put_text(crt_h1_body *body, const char *text) {
-    return crt_stream_put(body->stream->conn->io, text, strlen(text));
+    return crt_stream_put(crt_h1_conn_of(body->stream)->base.io, text, strlen(text));
 }
 
 /* ---- memory and files: all at once ---- */
 
 static int send_content(crt_h1_body *body, const crt_source *source) {
     if (source->kind == CRT_SOURCE_MEMORY && source->length <= COPY_LIMIT) {
-        return crt_stream_put(body->stream->conn->io, source->memory.ptr, (size_t)source->length);
+        return crt_stream_put(crt_h1_conn_of(body->stream)->base.io, source->memory.ptr, (size_t)source->length);
     }
     slot *s = &body->slots[0];
     s->write.fd = source->kind == CRT_SOURCE_FILE ? source->fd : -1;
@@ -185,7 +185,7 @@ static void take_read(crt_h1_body *body, slot *s, int status, size_t n, bool eof
         fail(body, status);
         return;
     }
-    crt_http_conn *conn = body->stream->conn;
+    crt_h1_conn *conn = crt_h1_conn_of(body->stream);
     if (conn->sending == body->stream) {
         crt_h1_send(conn);
     }
@@ -200,10 +200,10 @@ static void on_read(void *user, int status, size_t n, bool eof) {
         end_work(body);
         return;
     }
-    crt_http_stream *stream = body->stream;
+    crt_h1_stream *stream = body->stream;
     body->under_way--; /* first: what counts from here is what is still to come */
     take_read(body, s, status, n, eof); /* may free the body */
-    crt_http_stream_release(stream);
+    crt_http_stream_release(&stream->base);
 }
 
 static slot *free_slot(crt_h1_body *body) {
@@ -224,11 +224,11 @@ static void fill(crt_h1_body *body) {
     if (!body->chunked && body->left < body->capacity) {
         space.len = (size_t)body->left + 1;
     }
-    crt_http_stream *stream = body->stream;
+    crt_h1_stream *stream = body->stream;
     s->busy = true;
     body->filling = s;
     begin_work(body);
-    stream->source->ops->read(stream->source, stream->conn->loop, space, on_read, body);
+    stream->source->ops->read(stream->source, crt_h1_conn_of(stream)->base.loop, space, on_read, body);
 }
 
 /* ---- from outside ---- */
@@ -239,10 +239,10 @@ static int send_at_once(crt_h1_body *body) {
     return body->stream->source ? send_whole(body, body->stream->source) : put_text(body, last_chunk);
 }
 
-void crt_h1_body_start(crt_http_stream *stream) {
+void crt_h1_body_start(crt_h1_stream *stream) {
     crt_h1_body *body = crt_calloc(1, sizeof(*body));
     if (!body) {
-        crt_h1_conn_shut(stream->conn, AWS_ERROR_OOM, "no memory for the request body");
+        crt_http_conn_shut(stream->base.conn, AWS_ERROR_OOM, "no memory for the request body");
         return;
     }
     stream->body = body;
@@ -260,15 +260,15 @@ void crt_h1_body_start(crt_http_stream *stream) {
     }
 }
 
-bool crt_h1_body_queued(const crt_http_stream *stream) {
+bool crt_h1_body_queued(const crt_h1_stream *stream) {
     return !stream->body || stream->body->all_read;
 }
 
-bool crt_h1_body_done(const crt_http_stream *stream) {
+bool crt_h1_body_done(const crt_h1_stream *stream) {
     return !stream->body || (stream->body->all_read && stream->body->under_way == 0);
 }
 
-void crt_h1_body_free(crt_http_stream *stream) {
+void crt_h1_body_free(crt_h1_stream *stream) {
     crt_h1_body *body = stream->body;
     if (body && body->under_way > 0) {
         return;

@@ -1,191 +1,10 @@
+/*
+ * An HTTP/1.1 connection (RFC 9112): what it adds to the common life of connections.
+ */
+#include "crt/memory.h"
 #include "h1_conn.h"
 
-#if defined(_WIN32)
-#include <windows.h>
-#else
-#include <sched.h>
-#endif
-
-#include "crt/log.h"
-#include "crt/memory.h"
-
 enum { FIRST_READ_SIZE = 16 * 1024 };
-
-/* ---- word from other threads ---- */
-
-static void yield_thread(void) {
-#if defined(_WIN32)
-    SwitchToThread();
-#else
-    sched_yield();
-#endif
-}
-
-/*
- * The loop may end, and its memory with it, once the transport is gone. A thread that wants to post announces
- * itself first and then looks; retire() says that the transport is gone and waits for those who have not seen it.
- */
-static bool may_post(crt_http_conn *conn) {
-    __atomic_fetch_add(&conn->posting, 1, __ATOMIC_SEQ_CST);
-    if (!__atomic_load_n(&conn->gone, __ATOMIC_SEQ_CST)) {
-        return true;
-    }
-    __atomic_fetch_sub(&conn->posting, 1, __ATOMIC_SEQ_CST);
-    return false;
-}
-
-static void has_posted(crt_http_conn *conn) {
-    __atomic_fetch_sub(&conn->posting, 1, __ATOMIC_SEQ_CST);
-}
-
-static void retire(crt_http_conn *conn) {
-    __atomic_store_n(&conn->gone, 1, __ATOMIC_SEQ_CST);
-    while (__atomic_load_n(&conn->posting, __ATOMIC_SEQ_CST) > 0) {
-        yield_thread();
-    }
-}
-
-int crt_h1_conn_mail(crt_http_stream *stream, uint32_t what) {
-    crt_http_conn *conn = stream->conn;
-    if (!may_post(conn)) {
-        return AWS_ERROR_HTTP_CONNECTION_CLOSED;
-    }
-    if (__atomic_fetch_or(&stream->mail, what, __ATOMIC_ACQ_REL) == 0) {
-        crt_ref_inc(&stream->refs);
-        stream->mail_next = __atomic_load_n(&conn->mail, __ATOMIC_RELAXED);
-        while (!__atomic_compare_exchange_n(&conn->mail, &stream->mail_next, stream, true, __ATOMIC_ACQ_REL,
-                                            __ATOMIC_RELAXED)) {
-        }
-        if (!__atomic_exchange_n(&conn->mail_posted, 1, __ATOMIC_ACQ_REL)) {
-            crt_ref_inc(&conn->lives); /* the task may run when all else is gone */
-            crt_loop_post(conn->loop, &conn->mail_task);
-        }
-    }
-    has_posted(conn);
-    return 0;
-}
-
-static crt_http_stream *take_mail(crt_http_conn *conn) {
-    crt_http_stream *newest_first = __atomic_exchange_n(&conn->mail, NULL, __ATOMIC_ACQ_REL);
-    crt_http_stream *in_order = NULL;
-    while (newest_first) {
-        crt_http_stream *next = newest_first->mail_next;
-        newest_first->mail_next = in_order;
-        in_order = newest_first;
-        newest_first = next;
-    }
-    return in_order;
-}
-
-static void open_mail(crt_http_stream *stream) {
-    uint32_t what = __atomic_exchange_n(&stream->mail, 0, __ATOMIC_ACQ_REL);
-    if (what & CRT_H1_MAIL_ACTIVATE) {
-        crt_h1_stream_activate(stream);
-    }
-    if (what & CRT_H1_MAIL_CREDIT) {
-        crt_h1_stream_take_credit(stream);
-    }
-    if (what & CRT_H1_MAIL_CANCEL && stream->active) {
-        crt_h1_conn_shut(stream->conn, __atomic_load_n(&stream->cancel_code, __ATOMIC_ACQUIRE),
-                         "the stream was cancelled");
-    }
-}
-
-static void read_mail(crt_http_conn *conn) {
-    crt_http_stream *stream = take_mail(conn);
-    while (stream) {
-        crt_http_stream *next = stream->mail_next; /* the stream may be put back while it is being served */
-        open_mail(stream);
-        crt_http_stream_release(stream);
-        stream = next;
-    }
-}
-
-static void drop_life(crt_http_conn *conn) {
-    if (!crt_ref_dec(&conn->lives)) {
-        return;
-    }
-    crt_h1_decoder_free(&conn->decoder);
-    crt_buf_free(&conn->input);
-    crt_free(conn);
-}
-
-static void run_mail(crt_task *task, int status) {
-    crt_http_conn *conn = CRT_CONTAINER(task, crt_http_conn, mail_task);
-    __atomic_store_n(&conn->mail_posted, 0, __ATOMIC_SEQ_CST);
-    read_mail(conn);
-    drop_life(conn);
-}
-
-/* ---- the end ---- */
-
-void crt_h1_conn_shut(crt_http_conn *conn, int code, const char *detail) {
-    if (conn->closing) {
-        return;
-    }
-    conn->closing = true;
-    __atomic_store_n(&conn->open, 0, __ATOMIC_RELEASE);
-    crt_fail(&conn->cause, code, "%s: %s", conn->io->peer, detail);
-    CRT_LOG(CRT_LOG_DEBUG, CRT_LS_HTTP_CONNECTION, "id=%p: closing, code %d (%s): %s", (void *)conn, code,
-            crt_error_name(code), conn->cause.detail);
-    crt_stream_close(conn->io, code);
-}
-
-crt_fault crt_h1_fault_of_streams(const crt_http_conn *conn) {
-    crt_fault fault = conn->cause;
-    if (fault.code == 0) {
-        crt_fail(&fault, AWS_ERROR_HTTP_CONNECTION_CLOSED, "the connection was closed");
-    }
-    return fault;
-}
-
-static void end_streams(crt_http_conn *conn) {
-    const crt_fault fault = crt_h1_fault_of_streams(conn);
-    const crt_fault none = {0};
-    while (conn->first) {
-        /* A response that was complete while its request was still being sent is a success. */
-        crt_h1_stream_complete(conn->first, conn->first->response_done ? &none : &fault);
-    }
-}
-
-static void note_cause(crt_http_conn *conn, const crt_fault *fault) {
-    conn->closing = true;
-    conn->cause = *fault;
-    if (crt_h1_receive_eof(conn, fault)) {
-        conn->cause.code = 0;
-    } else if (fault->code == 0) { /* an orderly end that nobody had announced */
-        crt_fail(&conn->cause, AWS_IO_SOCKET_CLOSED, "%s: the peer closed the connection", conn->io->peer);
-    }
-}
-
-void crt_h1_conn_on_closed(void *user, const crt_fault *fault) {
-    crt_http_conn *conn = user;
-    if (!conn->closing) {
-        note_cause(conn, fault);
-    }
-    __atomic_store_n(&conn->open, 0, __ATOMIC_RELEASE);
-    retire(conn);
-    read_mail(conn);
-    end_streams(conn);
-    crt_stream_release(conn->io);
-    conn->io = NULL;
-    conn->handler->on_shutdown(conn->user, &conn->cause);
-    drop_life(conn);
-}
-
-/* ---- birth ---- */
-
-static void run_close(crt_task *task, int status) {
-    crt_http_conn *conn = CRT_CONTAINER(task, crt_http_conn, close_task);
-    crt_h1_conn_shut(conn, 0, "closed by its user");
-    crt_http_conn_release(conn);
-}
-
-static void run_release(crt_task *task, int status) {
-    crt_http_conn *conn = CRT_CONTAINER(task, crt_http_conn, release_task);
-    crt_h1_conn_shut(conn, 0, "its last reference was dropped");
-    drop_life(conn);
-}
 
 static const uint8_t *copy_view(uint8_t **to, crt_bytes from) {
     uint8_t *start = *to;
@@ -195,10 +14,10 @@ static const uint8_t *copy_view(uint8_t **to, crt_bytes from) {
 }
 
 /* The connection with what forwarding needs behind it, in one block. */
-static crt_http_conn *allocate(const crt_h1_conn_options *options) {
+static crt_h1_conn *allocate(const crt_http_conn_options *options) {
     crt_bytes origin = options->forward_origin, authorization = options->forward_authorization;
     size_t extra = origin.len ? sizeof(crt_h1_forward) + origin.len + authorization.len : 0;
-    crt_http_conn *conn = crt_calloc(1, sizeof(*conn) + extra);
+    crt_h1_conn *conn = crt_calloc(1, sizeof(*conn) + extra);
     if (conn && extra > 0) {
         crt_h1_forward *forward = (crt_h1_forward *)(void *)(conn + 1);
         uint8_t *text = (uint8_t *)(forward + 1);
@@ -211,77 +30,46 @@ static crt_http_conn *allocate(const crt_h1_conn_options *options) {
     return conn;
 }
 
-int crt_h1_conn_new(crt_stream *io, const crt_h1_conn_options *options, crt_http_conn **out) {
-    crt_http_conn *conn = allocate(options);
+static void free_conn(crt_http_conn *base) {
+    crt_h1_conn *conn = (crt_h1_conn *)base;
+    crt_h1_decoder_free(&conn->decoder);
+    crt_buf_free(&conn->input);
+    crt_free(conn);
+}
+
+static void end_streams(crt_http_conn *base) {
+    crt_h1_conn *conn = (crt_h1_conn *)base;
+    const crt_fault fault = crt_http_fault_of_streams(base);
+    const crt_fault none = {0};
+    while (conn->first) {
+        /* A response that was complete while its request was still being sent is a success. */
+        crt_h1_stream_complete(conn->first, conn->first->response_done ? &none : &fault);
+    }
+}
+
+static const crt_http_protocol http_1_1 = {
+    .version = CRT_HTTP_1_1,
+    .stream_new = crt_h1_stream_new,
+    .stream_free = crt_h1_stream_free,
+    .activate = crt_h1_stream_activate,
+    .credit = crt_h1_stream_take_credit,
+    .cancel = crt_h1_stream_cancel,
+    .resume = crt_h1_stream_resume,
+    .receive_eof = crt_h1_receive_eof,
+    .end_streams = end_streams,
+    .conn_free = free_conn,
+};
+
+int crt_h1_conn_new(crt_stream *io, const crt_http_conn_options *options, crt_http_conn **out) {
+    crt_h1_conn *conn = allocate(options);
     if (!conn) {
         return AWS_ERROR_OOM;
     }
-    crt_ref_init(&conn->refs);
-    crt_ref_init(&conn->lives);
-    crt_ref_inc(&conn->lives);
-    conn->loop = io->loop;
-    conn->io = io;
-    conn->handler = options->handler;
-    conn->user = options->user;
-    conn->tls = options->tls;
-    conn->manual_window = options->manual_window;
-    conn->initial_window = options->initial_window;
-    conn->generation = crt_fork_generation();
-    conn->open = 1;
-    conn->mail_task.run = run_mail;
-    conn->close_task.run = run_close;
-    conn->release_task.run = run_release;
+    crt_http_conn_init(&conn->base, &http_1_1, io, options);
     conn->tail = &conn->first;
     conn->read_size = FIRST_READ_SIZE;
     crt_h1_decoder_init(&conn->decoder);
     crt_stream_set_handler(io, &crt_h1_io_handler, conn);
-    *out = conn;
+    *out = &conn->base;
     return 0;
-}
-
-/* ---- public ---- */
-
-void crt_http_conn_acquire(crt_http_conn *conn) {
-    crt_ref_inc(&conn->refs);
-}
-
-void crt_http_conn_release(crt_http_conn *conn) {
-    if (!conn || !crt_ref_dec(&conn->refs)) {
-        return;
-    }
-    if (conn->generation != crt_fork_generation()) {
-        return; /* the parent of the fork owns loop and socket; this copy is left alone */
-    }
-    __atomic_store_n(&conn->open, 0, __ATOMIC_RELEASE);
-    if (may_post(conn)) {
-        crt_loop_post(conn->loop, &conn->release_task);
-        has_posted(conn);
-    } else {
-        drop_life(conn);
-    }
-}
-
-void crt_http_conn_close(crt_http_conn *conn) {
-    if (conn->generation != crt_fork_generation() ||
-        __atomic_exchange_n(&conn->close_posted, 1, __ATOMIC_ACQ_REL)) {
-        return;
-    }
-    __atomic_store_n(&conn->open, 0, __ATOMIC_RELEASE);
-    if (may_post(conn)) {
-        crt_http_conn_acquire(conn);
-        crt_loop_post(conn->loop, &conn->close_task);
-        has_posted(conn);
-    }
-}
-
-bool crt_http_conn_is_open(const crt_http_conn *conn) {
-    return __atomic_load_n(&conn->open, __ATOMIC_ACQUIRE) && conn->generation == crt_fork_generation();
-}
-
-int crt_http_conn_version(const crt_http_conn *conn) {
-    return CRT_HTTP_1_1;
-}
-
-crt_loop *crt_http_conn_loop(const crt_http_conn *conn) {
-    return conn->loop;
 }

@@ -12,8 +12,8 @@ enum {
     DIRECT_MIN = 4 * 1024,   /* shorter rests go through the buffer, with the next response behind them */
 };
 
-static void fail_with_decoder(crt_http_conn *conn) {
-    crt_h1_conn_shut(conn, AWS_ERROR_HTTP_PROTOCOL_ERROR, conn->decoder.detail);
+static void fail_with_decoder(crt_h1_conn *conn) {
+    crt_http_conn_shut(&conn->base, AWS_ERROR_HTTP_PROTOCOL_ERROR, conn->decoder.detail);
 }
 
 /* ---- body ---- */
@@ -23,9 +23,9 @@ static uint64_t smaller(uint64_t a, uint64_t b) {
 }
 
 /* Asks the consumer where up to `most` bytes may go. False: nowhere for now, the stream is paused. */
-static bool ask_space(crt_http_stream *stream, uint64_t most, crt_span *space) {
+static bool ask_space(crt_h1_stream *stream, uint64_t most, crt_span *space) {
     *space = (crt_span){NULL, 0};
-    stream->handler->on_space(stream->user, crt_h1_decoder_body_left(&stream->conn->decoder), space);
+    stream->base.handler->on_space(stream->base.user, crt_h1_decoder_body_left(&crt_h1_conn_of(stream)->decoder), space);
     if (space->len > most) {
         space->len = (size_t)most;
     }
@@ -34,33 +34,33 @@ static bool ask_space(crt_http_stream *stream, uint64_t most, crt_span *space) {
 }
 
 /* False when the connection is closing because of it. */
-static bool deliver(crt_http_stream *stream, crt_bytes data) {
+static bool deliver(crt_h1_stream *stream, crt_bytes data) {
     if (stream->window != UINT64_MAX) {
         stream->window -= data.len;
     }
-    int status = stream->handler->on_body(stream->user, data);
+    int status = stream->base.handler->on_body(stream->base.user, data);
     if (status) {
-        crt_h1_conn_shut(stream->conn, status, "the consumer of the response body failed");
+        crt_http_conn_shut(stream->base.conn, status, "the consumer of the response body failed");
     }
-    return !stream->conn->closing;
+    return !crt_h1_conn_of(stream)->base.closing;
 }
 
 /* One piece of body from the input buffer; false when nothing more can be done now. */
-static bool deliver_buffered(crt_http_stream *stream, crt_h1_event *event) {
-    crt_http_conn *conn = stream->conn;
+static bool deliver_buffered(crt_h1_stream *stream, crt_h1_event *event) {
+    crt_h1_conn *conn = crt_h1_conn_of(stream);
     crt_span space = {NULL, 0};
     uint64_t limit = stream->window;
     stream->blocked = limit == 0;
     if (stream->blocked || stream->paused) {
         return false;
     }
-    if (stream->handler->on_space) {
+    if (stream->base.handler->on_space) {
         if (!ask_space(stream, limit, &space)) {
             return false;
         }
         limit = space.len;
     }
-    if (conn->closing) {
+    if (conn->base.closing) {
         return false;
     }
     *event = crt_h1_decoder_next(&conn->decoder, crt_buf_view(&conn->input), limit);
@@ -76,27 +76,27 @@ static bool deliver_buffered(crt_http_stream *stream, crt_h1_event *event) {
 
 /* ---- head and end ---- */
 
-static bool take_head(crt_http_stream *stream) {
-    crt_http_conn *conn = stream->conn;
+static bool take_head(crt_h1_stream *stream) {
+    crt_h1_conn *conn = crt_h1_conn_of(stream);
     crt_h1_decoder *d = &conn->decoder;
     bool tunnel = stream->request.kind == CRT_H1_REQUEST_CONNECT && d->status / 100 == 2;
-    stream->status = d->status;
+    stream->base.status = d->status;
     stream->in_body = true;
     if ((d->close && !tunnel) || d->status == 101) {
         /* The peer takes no further request, nor the rest of this one (RFC 9112 section 9.6). */
-        __atomic_store_n(&conn->open, 0, __ATOMIC_RELEASE);
+        crt_http_conn_refuse(&conn->base);
         conn->stopped_sending = true;
     }
     conn->switched = d->status == 101;
-    int status = stream->handler->on_head(stream->user, d->status, d->headers, d->header_count);
+    int status = stream->base.handler->on_head(stream->base.user, d->status, d->headers, d->header_count);
     if (status) {
-        crt_h1_conn_shut(conn, status, "the consumer of the response head failed");
+        crt_http_conn_shut(&conn->base, status, "the consumer of the response head failed");
     }
-    return !conn->closing;
+    return !conn->base.closing;
 }
 
-static bool take_end(crt_http_stream *stream) {
-    crt_http_conn *conn = stream->conn;
+static bool take_end(crt_h1_stream *stream) {
+    crt_h1_conn *conn = crt_h1_conn_of(stream);
     stream->response_done = true;
     if (conn->switched) {
         return true; /* the stream stays open: what comes now is not HTTP */
@@ -105,23 +105,23 @@ static bool take_end(crt_http_stream *stream) {
         return false; /* waits for crt_h1_stream_sent */
     }
     crt_h1_stream_finish(stream);
-    return !conn->closing;
+    return !conn->base.closing;
 }
 
 /* ---- the loop over buffered input ---- */
 
 /* Bytes that no request asked for. */
-static bool take_unexpected(crt_http_conn *conn) {
+static bool take_unexpected(crt_h1_conn *conn) {
     if (crt_buf_len(&conn->input) > 0) {
-        crt_h1_conn_shut(conn, conn->switched ? AWS_ERROR_HTTP_SWITCHED_PROTOCOLS : AWS_ERROR_INVALID_STATE,
+        crt_http_conn_shut(&conn->base, conn->switched ? AWS_ERROR_HTTP_SWITCHED_PROTOCOLS : AWS_ERROR_INVALID_STATE,
                          "the peer sent bytes that belong to no response");
     }
     return false;
 }
 
 /* One event; false when nothing more can be done now. */
-static bool step(crt_http_conn *conn) {
-    crt_http_stream *stream = conn->first;
+static bool step(crt_h1_conn *conn) {
+    crt_h1_stream *stream = conn->first;
     if (!stream || conn->switched) {
         return take_unexpected(conn);
     }
@@ -157,38 +157,38 @@ static bool step(crt_http_conn *conn) {
     }
 }
 
-void crt_h1_receive(crt_http_conn *conn) {
-    if (conn->parsing || conn->closing) {
+void crt_h1_receive(crt_h1_conn *conn) {
+    if (conn->parsing || conn->base.closing) {
         return; /* called from a callback: the loop below is still running */
     }
     conn->parsing = true;
     while (step(conn)) {
     }
     conn->parsing = false;
-    if (conn->reading_stopped && !conn->closing) {
+    if (conn->reading_stopped && !conn->base.closing) {
         conn->reading_stopped = false;
-        crt_stream_resume(conn->io); /* asks on_space again, which stops anew if nothing changed */
+        crt_stream_resume(conn->base.io); /* asks on_space again, which stops anew if nothing changed */
     }
 }
 
 /* ---- the transport's side ---- */
 
 /* Body bytes are due next, with nothing buffered before them, and the consumer wants them in place. */
-static bool wants_direct(const crt_http_stream *stream) {
-    const crt_h1_decoder *d = &stream->conn->decoder;
-    return stream->handler->on_space && stream->in_body && stream->window > 0 &&
-           crt_h1_decoder_raw_body(d) >= DIRECT_MIN && crt_buf_len(&stream->conn->input) == 0;
+static bool wants_direct(const crt_h1_stream *stream) {
+    const crt_h1_decoder *d = &crt_h1_conn_of(stream)->decoder;
+    return stream->base.handler->on_space && stream->in_body && stream->window > 0 &&
+           crt_h1_decoder_raw_body(d) >= DIRECT_MIN && crt_buf_len(&crt_h1_conn_of(stream)->input) == 0;
 }
 
 /* A consumer that wants nothing now leaves the bytes in the socket, where they hold up the peer. */
-static bool is_held_up(const crt_http_stream *stream) {
+static bool is_held_up(const crt_h1_stream *stream) {
     return stream->in_body && !stream->response_done && (stream->paused || stream->blocked);
 }
 
-static void name_buffer(crt_http_conn *conn, crt_span *space) {
+static void name_buffer(crt_h1_conn *conn, crt_span *space) {
     size_t held = crt_buf_len(&conn->input);
     if (crt_buf_reserve(&conn->input, held ? HEAD_ROOM : conn->read_size)) {
-        crt_h1_conn_shut(conn, AWS_ERROR_OOM, "no memory to read into");
+        crt_http_conn_shut(&conn->base, AWS_ERROR_OOM, "no memory to read into");
         return;
     }
     space->ptr = conn->input.ptr + conn->input.end;
@@ -196,11 +196,11 @@ static void name_buffer(crt_http_conn *conn, crt_span *space) {
 }
 
 static void on_space(void *user, crt_span *space) {
-    crt_http_conn *conn = user;
-    crt_http_stream *stream = conn->first;
+    crt_h1_conn *conn = user;
+    crt_h1_stream *stream = conn->first;
     *space = (crt_span){NULL, 0};
     conn->direct = false;
-    if (conn->closing) {
+    if (conn->base.closing) {
         return;
     }
     bool held_up = stream && is_held_up(stream);
@@ -212,7 +212,7 @@ static void on_space(void *user, crt_span *space) {
         }
         conn->direct =
             ask_space(stream, smaller(crt_h1_decoder_raw_body(&conn->decoder), stream->window), &conn->direct_span);
-        if (conn->direct && !conn->closing) {
+        if (conn->direct && !conn->base.closing) {
             *space = conn->direct_span;
             return;
         }
@@ -220,8 +220,8 @@ static void on_space(void *user, crt_span *space) {
     conn->reading_stopped = true;
 }
 
-static void take_direct(crt_http_conn *conn, size_t n) {
-    crt_http_stream *stream = conn->first;
+static void take_direct(crt_h1_conn *conn, size_t n) {
+    crt_h1_stream *stream = conn->first;
     crt_h1_decoder_skip(&conn->decoder, n);
     conn->parsing = true;
     bool go_on = deliver(stream, crt_bytes_of(conn->direct_span.ptr, n));
@@ -232,7 +232,7 @@ static void take_direct(crt_http_conn *conn, size_t n) {
 }
 
 static void on_data(void *user, size_t n) {
-    crt_http_conn *conn = user;
+    crt_h1_conn *conn = user;
     if (conn->direct) {
         take_direct(conn, n);
         return;
@@ -244,10 +244,11 @@ static void on_data(void *user, size_t n) {
     crt_h1_receive(conn);
 }
 
-bool crt_h1_receive_eof(crt_http_conn *conn, const crt_fault *fault) {
-    crt_http_stream *stream = conn->first;
+bool crt_h1_receive_eof(crt_http_conn *base, const crt_fault *fault) {
+    crt_h1_conn *conn = (crt_h1_conn *)base;
+    crt_h1_stream *stream = conn->first;
     /* Over TLS only close_notify proves that nothing was cut off (RFC 9112 section 9.8). */
-    bool proper = fault->code == 0 || (fault->code == AWS_IO_SOCKET_CLOSED && !conn->tls);
+    bool proper = fault->code == 0 || (fault->code == AWS_IO_SOCKET_CLOSED && !conn->base.tls);
     if (!stream || !stream->in_body || stream->response_done || !proper || crt_buf_len(&conn->input) > 0 ||
         !crt_h1_decoder_eof(&conn->decoder)) {
         return false;
@@ -256,4 +257,4 @@ bool crt_h1_receive_eof(crt_http_conn *conn, const crt_fault *fault) {
     return true;
 }
 
-const crt_stream_handler crt_h1_io_handler = {on_space, on_data, NULL, crt_h1_conn_on_closed};
+const crt_stream_handler crt_h1_io_handler = {on_space, on_data, NULL, crt_http_conn_on_closed};

@@ -4,29 +4,29 @@
  */
 #include "h1_conn.h"
 
-static void begin_request(crt_http_stream *stream) {
-    crt_http_conn *conn = stream->conn;
+static void begin_request(crt_h1_stream *stream) {
+    crt_h1_conn *conn = crt_h1_conn_of(stream);
     stream->began_sending = true;
     if (stream->request.close) {
-        __atomic_store_n(&conn->open, 0, __ATOMIC_RELEASE);
+        crt_http_conn_refuse(&conn->base);
     }
-    int status = crt_stream_put(conn->io, stream->head, stream->request.head_len);
+    int status = crt_stream_put(conn->base.io, stream->head, stream->request.head_len);
     if (status == AWS_IO_SOCKET_CLOSED) {
         conn->stopped_sending = true; /* the peer may still have something to say; the end of that is near */
     } else if (status) {
-        crt_h1_conn_shut(conn, status, "the request could not be sent");
+        crt_http_conn_shut(&conn->base, status, "the request could not be sent");
     } else if (stream->request.framing != CRT_H1_NO_BODY) {
         crt_h1_body_start(stream);
     }
 }
 
-static bool may_send(const crt_http_conn *conn) {
-    return conn->sending && !conn->closing && !conn->last_queued && !conn->stopped_sending;
+static bool may_send(const crt_h1_conn *conn) {
+    return conn->sending && !conn->base.closing && !conn->last_queued && !conn->stopped_sending;
 }
 
-void crt_h1_send(crt_http_conn *conn) {
+void crt_h1_send(crt_h1_conn *conn) {
     while (may_send(conn)) {
-        crt_http_stream *stream = conn->sending;
+        crt_h1_stream *stream = conn->sending;
         if (!stream->began_sending) {
             begin_request(stream);
         }

@@ -1,7 +1,7 @@
 /* Connections: exchanges, pipelining, persistence, how everything ends, and in which thread. */
 #include "http_support.h"
 
-#include "../http/h1_conn.h"
+#include "../http/conn.h"
 
 #define OK "HTTP/1.1 200 OK\r\n"
 
@@ -399,7 +399,7 @@ static void everything_may_be_dropped_while_in_flight(void **state) {
 /* Leaves word for the loop, and ends the connection before the loop comes to it. */
 static void shut_and_cancel(void *arg) {
     crt_http_stream *stream = arg;
-    crt_h1_conn_shut(stream->conn, AWS_ERROR_INVALID_STATE, "for the test");
+    crt_http_conn_shut(stream->conn, AWS_ERROR_INVALID_STATE, "for the test");
     crt_http_stream_cancel(stream, AWS_ERROR_UNKNOWN);
 }
 

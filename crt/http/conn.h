@@ -1,0 +1,126 @@
+/*
+ * What HTTP/1.1 and HTTP/2 connections have in common: lives, threads, and the seam between the public calls of
+ * crt/http.h and the protocol behind them. conn.c holds the connection's half, stream.c the streams'.
+ *
+ * Everything below "loop only" is touched on the connection's loop alone. Other threads leave word in the
+ * mailbox: streams with something to do, and one task that runs them all.
+ */
+#ifndef CRT_HTTP_CONN_H
+#define CRT_HTTP_CONN_H
+
+#include "crt/http.h"
+
+/* What a thread wants of a stream. */
+enum { CRT_HTTP_MAIL_ACTIVATE = 1, CRT_HTTP_MAIL_CANCEL = 2, CRT_HTTP_MAIL_CREDIT = 4 };
+
+/* The first member of a protocol's stream. */
+struct crt_http_stream {
+    crt_refcount refs; /* users; the connection while active; writes and reads under way */
+    crt_http_conn *conn;
+    const crt_http_stream_handler *handler;
+    void *user;
+
+    /* any thread, atomic */
+    int activated;
+    int cancel_code;
+    uint32_t mail;   /* CRT_HTTP_MAIL_* not seen by the loop yet */
+    uint64_t credit; /* window not seen by the loop yet */
+    crt_http_stream *mail_next;
+
+    /* loop only */
+    bool active; /* from activation to completion */
+    int status;  /* of the response; 0 before its head */
+};
+
+/* What a protocol does. All but stream_new and stream_free run on the connection's loop. */
+typedef struct crt_http_protocol {
+    int version; /* enum crt_http_version */
+    /* Any thread: checks the message and makes a stream with crt_http_stream_init. */
+    int (*stream_new)(crt_http_conn *conn, const crt_http_message *message, const crt_http_stream_handler *handler,
+                      void *user, crt_http_stream **out);
+    /* Any thread; the last reference is gone. */
+    void (*stream_free)(crt_http_stream *stream);
+    /* Takes the stream on (sets `active`), or completes it at once through crt_http_stream_tell. */
+    void (*activate)(crt_http_stream *stream);
+    void (*credit)(crt_http_stream *stream); /* stream->credit has grown */
+    void (*cancel)(crt_http_stream *stream, int code);
+    void (*resume)(crt_http_stream *stream);
+    /* Optional: last words before the transport closes (GOAWAY). */
+    void (*farewell)(crt_http_conn *conn, int code);
+    /* The peer ended the transport with `fault`: true when that is the proper end of what was under way. */
+    bool (*receive_eof)(crt_http_conn *conn, const crt_fault *fault);
+    /* The transport is gone and conn->cause says why: completes every active stream. */
+    void (*end_streams)(crt_http_conn *conn);
+    void (*conn_free)(crt_http_conn *conn);
+} crt_http_protocol;
+
+/* The first member of a protocol's connection. */
+struct crt_http_conn {
+    const crt_http_protocol *protocol;
+    crt_refcount refs;  /* users and streams; the last one closes */
+    crt_refcount lives; /* refs as a whole, the transport, the mail task while posted; the last one frees */
+    crt_loop *loop;
+    crt_stream *io;
+    const crt_http_conn_handler *handler;
+    void *user;
+    bool tls;
+    bool manual_window;
+    size_t initial_window;
+    uint32_t generation;
+
+    /* any thread, atomic */
+    int open;
+    int gone;    /* the transport is no more: nothing may be posted to the loop */
+    int posting; /* threads between looking at `gone` and having posted */
+    crt_http_stream *mail;
+    int mail_posted;
+    int close_posted;
+    crt_task mail_task;
+    crt_task close_task;
+    crt_task release_task;
+
+    /* loop only */
+    bool closing; /* the transport is closed or about to be; `cause` is why */
+    crt_fault cause;
+};
+
+typedef struct crt_http_conn_options {
+    const crt_http_conn_handler *handler;
+    void *user;
+    crt_bytes forward_origin; /* empty: no forwarding */
+    crt_bytes forward_authorization;
+    bool tls;
+    bool manual_window;
+    size_t initial_window;
+} crt_http_conn_options;
+
+/* Loop thread. Fills a zeroed base; the protocol then calls crt_stream_set_handler. One reference to the caller. */
+CRT_HIDDEN void crt_http_conn_init(crt_http_conn *conn, const crt_http_protocol *protocol, crt_stream *io,
+                                   const crt_http_conn_options *options);
+/* Fills a zeroed base with one reference; takes a reference of `conn`. */
+CRT_HIDDEN void crt_http_stream_init(crt_http_stream *stream, crt_http_conn *conn,
+                                     const crt_http_stream_handler *handler, void *user);
+
+/*
+ * Loop only: begins the end. Streams that are not complete end with `code`, or with
+ * AWS_ERROR_HTTP_CONNECTION_CLOSED when it is 0, once the transport is gone; on_shutdown gets `code`.
+ */
+CRT_HIDDEN void crt_http_conn_shut(crt_http_conn *conn, int code, const char *detail);
+/* Any thread: takes no new requests from now on. */
+CRT_HIDDEN void crt_http_conn_refuse(crt_http_conn *conn);
+/* What streams get that are not complete when the connection ends. */
+CRT_HIDDEN crt_fault crt_http_fault_of_streams(const crt_http_conn *conn);
+/* crt_stream_handler.on_closed of every protocol. */
+CRT_HIDDEN void crt_http_conn_on_closed(void *user, const crt_fault *fault);
+
+/* Any thread: wakes the loop for the stream. AWS_ERROR_HTTP_CONNECTION_CLOSED when the transport is gone. */
+CRT_HIDDEN int crt_http_conn_mail(crt_http_stream *stream, uint32_t what);
+/* Loop only: what the mail says. */
+CRT_HIDDEN void crt_http_stream_open_mail(crt_http_stream *stream, uint32_t what);
+
+/* Loop only: adds what other threads credited. */
+CRT_HIDDEN uint64_t crt_http_stream_take_credit(crt_http_stream *stream, uint64_t window);
+/* Loop only: the last event of a stream. Gives back the reference that activation took. */
+CRT_HIDDEN void crt_http_stream_tell(crt_http_stream *stream, const crt_fault *fault);
+
+#endif
