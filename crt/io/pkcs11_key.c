@@ -149,7 +149,7 @@ static int read_type(crt_pkcs11_key *key, crt_fault *fault) {
 }
 
 static int open_session(crt_pkcs11_key *key, const crt_pkcs11_options *options, crt_fault *fault) {
-    CK_SLOT_ID slot;
+    CK_SLOT_ID slot = 0;
     CK_RV answer;
     int status = find_slot(key->functions, options, &slot, fault);
 

@@ -115,11 +115,5 @@ static int code_of(CK_RV answer) {
 }
 
 int crt_pkcs11_fail(crt_fault *fault, const char *function, CK_RV answer) {
-    int code = code_of(answer);
-    const char *name = strstr(crt_error_name(code), "CKR_");
-
-    if (!name) {
-        return crt_fail(fault, code, "%s of the PKCS#11 module answered 0x%lx", function, answer);
-    }
-    return crt_fail(fault, code, "%s of the PKCS#11 module answered %s", function, name);
+    return crt_fail(fault, code_of(answer), "%s failed with 0x%lx", function, answer);
 }

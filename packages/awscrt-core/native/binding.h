@@ -5,6 +5,7 @@
 #define AWSCRT_BINDING_H
 
 #include "awscrt/core_api.h"
+#include "crt/pkcs11.h"
 
 /* ---- runtime.c: may this thread touch Python? ---- */
 
@@ -50,6 +51,17 @@ void *awscrt_native_of(PyObject *object, const char *name);
 /* False in a forked child for what the parent made: drop Python references only. */
 bool awscrt_native_is_ours(const awscrt_native *native);
 
+/* ---- pkcs11.c: the PKCS#11 part of a TLS context's options ---- */
+
+typedef struct awscrt_pkcs11 {
+    crt_pkcs11_options options;
+    uint64_t slot;
+} awscrt_pkcs11;
+
+/* From the tuple (lib, pin, slot, token label, key label, certificate's path, contents), whose bytes and library are
+   borrowed; None leaves options.lib NULL. -1 with an exception. */
+int awscrt_pkcs11_get(PyObject *identity, awscrt_pkcs11 *out);
+
 /* ---- methods and types that module.c collects ---- */
 
 extern CRT_HIDDEN PyMethodDef awscrt_runtime_methods[];
@@ -57,7 +69,9 @@ extern CRT_HIDDEN PyMethodDef awscrt_error_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_io_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_logging_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_tls_methods[];
+extern CRT_HIDDEN PyMethodDef awscrt_pkcs11_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_checksum_methods[];
+extern CRT_HIDDEN PyMethodDef awscrt_cbor_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_source_methods[];
 
 int awscrt_future_init(PyObject *module);

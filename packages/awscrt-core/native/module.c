@@ -2,6 +2,7 @@
  * awscrt._core: one runtime per process, offered to Python and, through _C_API, to the features' extensions.
  */
 #include "binding.h"
+#include "eventstream.h"
 
 static const awscrt_core_api api = {
     .abi_major = AWSCRT_CORE_ABI_MAJOR,
@@ -31,7 +32,7 @@ static int module_exec(PyObject *module) {
     loaded = true;
     PyMethodDef *const parts[] = {awscrt_runtime_methods, awscrt_error_methods,  awscrt_io_methods,
                                   awscrt_tls_methods,     awscrt_source_methods, awscrt_checksum_methods,
-                                  awscrt_logging_methods};
+                                  awscrt_logging_methods, awscrt_pkcs11_methods};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         if (PyModule_AddFunctions(module, parts[i])) {
             return -1;
@@ -42,7 +43,10 @@ static int module_exec(PyObject *module) {
         PyModule_AddIntConstant(module, "ABI_MINOR", AWSCRT_CORE_ABI_MINOR)) {
         return -1;
     }
-    return awscrt_runtime_init(module) || awscrt_future_init(module) || add_api(module) ? -1 : 0;
+    return awscrt_runtime_init(module) || awscrt_future_init(module) || awscrt_es_header_init(module) ||
+                   awscrt_es_codec_init(module) || awscrt_es_channel_init(module) || add_api(module)
+               ? -1
+               : 0;
 }
 
 static PyModuleDef_Slot module_slots[] = {

@@ -50,10 +50,11 @@ static int bytes_argument(PyObject *value, const char *name, crt_bytes *out) {
 static PyObject *tls_context_new(PyObject *module, PyObject *args) {
     crt_tls_ctx_options options = {0};
     int verify_peer, no_revocation;
-    PyObject *ca, *certificate, *key, *pkcs12;
-    if (!PyArg_ParseTuple(args, "iippOzOOzOzz:tls_context_new", &options.min_version, &options.cipher_pref, &verify_peer,
-                          &no_revocation, &ca, &options.ca_dir, &certificate, &key, &options.alpn, &pkcs12,
-                          &options.pkcs12_password, &options.windows_store_path)) {
+    PyObject *ca, *certificate, *key, *pkcs12, *pkcs11;
+    awscrt_pkcs11 token;
+    if (!PyArg_ParseTuple(args, "iippOzOOzOzzO:tls_context_new", &options.min_version, &options.cipher_pref,
+                          &verify_peer, &no_revocation, &ca, &options.ca_dir, &certificate, &key, &options.alpn,
+                          &pkcs12, &options.pkcs12_password, &options.windows_store_path, &pkcs11)) {
         return NULL;
     }
     options.verify_peer = verify_peer;
@@ -61,9 +62,10 @@ static PyObject *tls_context_new(PyObject *module, PyObject *args) {
     if (bytes_argument(ca, "ca_buffer", &options.ca_pem) ||
         bytes_argument(certificate, "certificate_buffer", &options.cert_pem) ||
         bytes_argument(key, "private_key_buffer", &options.key_pem) ||
-        bytes_argument(pkcs12, "pkcs12_buffer", &options.pkcs12)) {
+        bytes_argument(pkcs12, "pkcs12_buffer", &options.pkcs12) || awscrt_pkcs11_get(pkcs11, &token)) {
         return NULL;
     }
+    options.pkcs11 = token.options.lib ? &token.options : NULL;
     native_context *self = crt_calloc(1, sizeof(*self));
     if (!self) {
         return PyErr_NoMemory();
@@ -226,7 +228,7 @@ static PyObject *tls_provider(PyObject *module, PyObject *unused) {
 PyMethodDef awscrt_tls_methods[] = {
     {"tls_context_new", tls_context_new, METH_VARARGS,
      "(min_version, cipher_pref, verify_peer, no_revocation, ca, ca_dir, certificate, key, alpn, pkcs12, "
-     "pkcs12_password, windows_store_path) -> handle"},
+     "pkcs12_password, windows_store_path, pkcs11) -> handle"},
     {"tls_options_new", tls_options_new, METH_O, "(context) -> handle"},
     {"tls_options_set_server_name", tls_options_set_server_name, METH_VARARGS, "(options, name)"},
     {"tls_options_set_alpn", tls_options_set_alpn, METH_VARARGS, "(options, names joined with ';')"},

@@ -5,10 +5,13 @@ from __future__ import annotations
 from enum import IntEnum
 
 from awscrt import NativeResource, _core
+from awscrt._pkcs11 import identity_of, set_identity
 
 TYPE_CHECKING = False  # typing is the largest part of a small program's import time
 if TYPE_CHECKING:
-    from typing import Iterable, Optional
+    from typing import Any, Iterable, Optional, Union
+
+    from awscrt._pkcs11 import Pkcs11Lib
 
 _AWS_ERROR_FILE_INVALID_PATH = 44
 _AWS_IO_TLS_CTX_ERROR = 1033
@@ -105,6 +108,13 @@ class TlsContextOptions:
         "no_certificate_revocation",
         "_windows_cert_store_path",
         "_certificate_source",
+        "_pkcs11_lib",
+        "_pkcs11_user_pin",
+        "_pkcs11_slot_id",
+        "_pkcs11_token_label",
+        "_pkcs11_private_key_label",
+        "_pkcs11_cert_file_path",
+        "_pkcs11_cert_file_contents",
     )
 
     def __init__(self) -> None:
@@ -122,6 +132,13 @@ class TlsContextOptions:
         self.pkcs12_password: Optional[str] = None
         self._windows_cert_store_path: Optional[str] = None
         self._certificate_source: Optional[_CertificateSource] = None
+        self._pkcs11_lib: Optional[Pkcs11Lib] = None
+        self._pkcs11_user_pin: Optional[str] = None
+        self._pkcs11_slot_id: Optional[int] = None
+        self._pkcs11_token_label: Optional[str] = None
+        self._pkcs11_private_key_label: Optional[str] = None
+        self._pkcs11_cert_file_path: Optional[str] = None
+        self._pkcs11_cert_file_contents: Any = None
 
     @staticmethod
     def create_client_with_mtls_from_path(cert_filepath: str, pk_filepath: str) -> TlsContextOptions:
@@ -146,6 +163,41 @@ class TlsContextOptions:
         options.certificate_buffer = cert_buffer
         options.private_key_buffer = key_buffer
         options._certificate_source = _CertificateSource.CERTIFICATE_FILES
+        return options
+
+    @staticmethod
+    def create_client_with_mtls_pkcs11(
+        *,
+        pkcs11_lib: Pkcs11Lib,
+        user_pin: Union[str, None],
+        slot_id: int = None,  # type: ignore[assignment]
+        token_label: str = None,  # type: ignore[assignment]
+        private_key_label: str = None,  # type: ignore[assignment]
+        cert_file_path: str = None,  # type: ignore[assignment]
+        cert_file_contents: Any = None,
+    ) -> TlsContextOptions:
+        """Options for a client whose private key stays on a PKCS#11 token (mutual TLS, up to TLS 1.2).
+
+        :param pkcs11_lib: the token's module
+        :param user_pin: PIN to log in with; None: the token has a keypad of its own
+        :param slot_id: slot of the token; needed, or the label, when there are several
+        :param token_label: label of the token
+        :param private_key_label: label of the key; needed when the token has several private keys
+        :param cert_file_path: PEM file with the key's certificate, may be followed by its chain
+        :param cert_file_contents: the same as str or bytes; exactly one of the two is needed
+        """
+        options = TlsContextOptions()
+        set_identity(
+            options,
+            pkcs11_lib,
+            user_pin,
+            slot_id,
+            token_label,
+            private_key_label,
+            cert_file_path,
+            cert_file_contents,
+        )
+        options._certificate_source = _CertificateSource.PKCS11
         return options
 
     @staticmethod
@@ -256,7 +308,11 @@ class ClientTlsContext(NativeResource):
     :raises RuntimeError: AWS_ERROR_INVALID_ARGUMENT (no complete PEM block), AWS_IO_FILE_VALIDATION_FAILURE (a PEM
         block is not text), AWS_IO_TLS_CTX_ERROR (key and certificate do not match, wrong PKCS#12 password, bad ALPN
         list), AWS_IO_TLS_CIPHER_PREF_UNSUPPORTED, AWS_ERROR_FILE_INVALID_PATH (no such PKCS#12 archive),
-        AWS_IO_TLS_ERROR_DEFAULT_TRUST_STORE_NOT_FOUND, AWS_ERROR_PLATFORM_NOT_SUPPORTED (Windows store)
+        AWS_IO_TLS_ERROR_DEFAULT_TRUST_STORE_NOT_FOUND, AWS_ERROR_PLATFORM_NOT_SUPPORTED (Windows store);
+        with PKCS#11 also AWS_ERROR_PKCS11_TOKEN_NOT_FOUND, AWS_ERROR_PKCS11_KEY_NOT_FOUND,
+        AWS_ERROR_PKCS11_KEY_TYPE_UNSUPPORTED, AWS_ERROR_PKCS11_CKR_*, AWS_ERROR_FILE_INVALID_PATH (no certificate),
+        AWS_IO_TLS_VERSION_UNSUPPORTED (TLS 1.3 as the oldest version)
+    :raises ValueError: the slot's number is not within 0 to 2**64 - 1
     :raises TypeError: an option of another type than documented
     """
 
@@ -281,6 +337,7 @@ class ClientTlsContext(NativeResource):
             options._pkcs12(),
             options.pkcs12_password,
             options._windows_cert_store_path,
+            identity_of(options),
         )
 
     def new_connection_options(self) -> TlsConnectionOptions:

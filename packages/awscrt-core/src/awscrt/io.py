@@ -7,6 +7,7 @@ from _thread import RLock  # type: ignore[attr-defined, unused-ignore]
 from enum import IntEnum
 
 from awscrt import NativeResource, _core
+from awscrt._pkcs11 import Pkcs11Lib
 from awscrt._tls import (
     ClientTlsContext,
     TlsCipherPref,
@@ -36,6 +37,7 @@ __all__ = [
     "InputStream",
     "LogLevel",
     "NativeResource",
+    "Pkcs11Lib",
     "SocketDomain",
     "SocketOptions",
     "SocketType",
