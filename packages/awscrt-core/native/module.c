@@ -32,7 +32,7 @@ static int module_exec(PyObject *module) {
     loaded = true;
     PyMethodDef *const parts[] = {awscrt_runtime_methods, awscrt_error_methods,  awscrt_io_methods,
                                   awscrt_tls_methods,     awscrt_source_methods, awscrt_checksum_methods,
-                                  awscrt_logging_methods, awscrt_pkcs11_methods};
+                                  awscrt_logging_methods, awscrt_pkcs11_methods, awscrt_cbor_methods};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         if (PyModule_AddFunctions(module, parts[i])) {
             return -1;
