@@ -135,9 +135,10 @@ CRT_FN(double, crt_cbor_float64, (uint64_t bits));
 CRT_FN(int, crt_cbor_next, (crt_bytes *src, crt_cbor_element *element));
 
 /*
- * Moves `src` behind one item with all its content; a break on its own is an item. `first` (may be NULL) is an
- * element that was read already and begins the item. Errors as above, and AWS_ERROR_CBOR_RESOURCE_LIMIT_EXCEEDED for
- * more than CRT_CBOR_SKIP_DEPTH levels; AWS_ERROR_INVALID_CBOR also for wrong structure.
+ * Moves `src` behind one item with all its content. `first` (may be NULL) is an element that was read already and
+ * begins the item. Lenient, as users of the AWS runtime know it: a break where an item is due counts as one, chunks
+ * of strings may be anything. Errors as above, and AWS_ERROR_CBOR_RESOURCE_LIMIT_EXCEEDED for more than
+ * CRT_CBOR_SKIP_DEPTH levels (tags are levels, too); `src` is at the failing element then.
  */
 CRT_FN(int, crt_cbor_skip, (crt_bytes *src, const crt_cbor_element *first));
 
