@@ -28,6 +28,17 @@ static uint32_t permitted_cpus(void) {
     return online_cpus();
 }
 
+static bool is_permitted(unsigned long cpu) {
+#if defined(__linux__)
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+        return cpu < CPU_SETSIZE && CPU_ISSET(cpu, &set);
+    }
+#endif
+    return true;
+}
+
 uint32_t crt_cpu_count(void) {
     uint32_t cpus = permitted_cpus();
     uint32_t quota = crt_cgroup_cpu_quota();
@@ -60,11 +71,24 @@ static bool read_text(const char *path, char *text, size_t size) {
     return read;
 }
 
-static bool is_first_thread_of_core(unsigned long cpu) {
+static void find_first_permitted(void *user, unsigned long cpu) {
+    unsigned long *first = user;
+
+    if (cpu < *first && is_permitted(cpu)) {
+        *first = cpu;
+    }
+}
+
+/* Hyper-threads share a core: one of them is enough. */
+static bool stands_for_its_core(unsigned long cpu) {
     char path[96], siblings[256];
+    unsigned long first = cpu;
 
     snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%lu/topology/thread_siblings_list", cpu);
-    return !read_text(path, siblings, sizeof(siblings)) || strtoul(siblings, NULL, 10) == cpu;
+    if (read_text(path, siblings, sizeof(siblings))) {
+        for_each_in_list(siblings, find_first_permitted, &first);
+    }
+    return first == cpu;
 }
 
 typedef struct cpu_list {
@@ -76,7 +100,7 @@ typedef struct cpu_list {
 static void collect(void *user, unsigned long cpu) {
     cpu_list *list = user;
 
-    if (list->count < list->capacity && is_first_thread_of_core(cpu)) {
+    if (list->count < list->capacity && is_permitted(cpu) && stands_for_its_core(cpu)) {
         list->cpus[list->count++] = (uint16_t)cpu;
     }
 }

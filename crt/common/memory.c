@@ -2,17 +2,39 @@
 
 #include <stdlib.h>
 
+#include "crt/log.h"
 #include "internal.h"
+#include "memory_trace.h"
+
+enum { TRACE_NOTHING = 0, TRACE_SIZES = 1, TRACE_STACKS = 2 };
 
 static size_t live_blocks;
 static size_t traced_bytes;
-static bool tracing;
+static int tracing; /* TRACE_... */
 static uv_once_t tracing_once = UV_ONCE_INIT;
 
 static void read_environment(void) {
     const char *value = getenv("AWS_CRT_MEMORY_TRACING");
 
-    tracing = value && (strcmp(value, "1") == 0 || strcmp(value, "2") == 0);
+    if (value && (strcmp(value, "1") == 0 || strcmp(value, "2") == 0)) {
+        tracing = value[0] - '0';
+    }
+}
+
+static void trace_in(void *ptr) {
+    size_t size = crt_raw_size(ptr);
+
+    __atomic_fetch_add(&traced_bytes, size, __ATOMIC_RELAXED);
+    if (tracing == TRACE_STACKS) {
+        crt_memory_trace_add(ptr, size);
+    }
+}
+
+static void trace_out(void *ptr) {
+    __atomic_fetch_sub(&traced_bytes, crt_raw_size(ptr), __ATOMIC_RELAXED);
+    if (tracing == TRACE_STACKS) {
+        crt_memory_trace_remove(ptr);
+    }
 }
 
 static void *count_in(void *ptr) {
@@ -22,7 +44,7 @@ static void *count_in(void *ptr) {
     __atomic_fetch_add(&live_blocks, 1, __ATOMIC_RELAXED);
     uv_once(&tracing_once, read_environment);
     if (tracing) {
-        __atomic_fetch_add(&traced_bytes, crt_raw_size(ptr), __ATOMIC_RELAXED);
+        trace_in(ptr);
     }
     return ptr;
 }
@@ -30,7 +52,7 @@ static void *count_in(void *ptr) {
 static void count_out(void *ptr) {
     __atomic_fetch_sub(&live_blocks, 1, __ATOMIC_RELAXED);
     if (tracing) {
-        __atomic_fetch_sub(&traced_bytes, crt_raw_size(ptr), __ATOMIC_RELAXED);
+        trace_out(ptr);
     }
 }
 
@@ -43,17 +65,17 @@ void *crt_calloc(size_t count, size_t size) {
 }
 
 void *crt_realloc(void *ptr, size_t size) {
-    size_t before;
     void *moved;
 
     if (!ptr) {
         return crt_malloc(size);
     }
-    before = tracing ? crt_raw_size(ptr) : 0;
+    if (tracing) {
+        trace_out(ptr);
+    }
     moved = realloc(ptr, size ? size : 1);
-    if (moved && tracing) {
-        /* unsigned wrap-around makes this right for shrinking blocks too */
-        __atomic_fetch_add(&traced_bytes, crt_raw_size(moved) - before, __ATOMIC_RELAXED);
+    if (tracing) {
+        trace_in(moved ? moved : ptr);
     }
     return moved;
 }
@@ -103,4 +125,12 @@ size_t crt_memory_live(void) {
 
 size_t crt_memory_traced_bytes(void) {
     return __atomic_load_n(&traced_bytes, __ATOMIC_RELAXED);
+}
+
+void crt_memory_dump(void) {
+    CRT_LOG(CRT_LOG_TRACE, CRT_LS_MEMTRACE, "native memory in use: %zu blocks, %zu bytes traced",
+            crt_memory_live(), crt_memory_traced_bytes());
+    if (tracing == TRACE_STACKS) {
+        crt_memory_trace_dump();
+    }
 }

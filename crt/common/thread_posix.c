@@ -10,11 +10,16 @@
 #include "internal.h"
 
 int crt_thread_create(uv_thread_t *thread, uv_thread_cb entry, void *arg) {
-    sigset_t all, old;
+    static const int own_faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}; /* blocked, they end all in silence */
+    sigset_t others, old;
+    size_t i;
     int error;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
+    sigfillset(&others);
+    for (i = 0; i < sizeof(own_faults) / sizeof(own_faults[0]); i++) {
+        sigdelset(&others, own_faults[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &others, &old);
     error = uv_thread_create(thread, entry, arg);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return error ? AWS_ERROR_THREAD_INSUFFICIENT_RESOURCE : 0;

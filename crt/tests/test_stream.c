@@ -218,6 +218,22 @@ static void a_reset_ends_the_stream(void **state) {
     on_loop(c.loop, put_greeting, &c);
     latch_wait(&c.closed, 1);
     assert_int_equal(c.close_fault.code, AWS_IO_SOCKET_CLOSED);
+    assert_non_null(strstr(c.close_fault.detail, "reset by the peer"));
+    client_free(&c);
+}
+
+static void serve_hang_up(peer *p, int fd) {
+    uint8_t some[100];
+    recv(fd, some, sizeof(some), 0);
+}
+
+static void an_end_in_order_is_told_from_a_reset(void **state) {
+    client c;
+    client_open(&c, serve_hang_up, NULL);
+    on_loop(c.loop, put_greeting, &c);
+    latch_wait(&c.closed, 1);
+    assert_int_equal(c.close_fault.code, AWS_IO_SOCKET_CLOSED);
+    assert_non_null(strstr(c.close_fault.detail, "closed by the peer"));
     client_free(&c);
 }
 
@@ -246,6 +262,7 @@ static void an_early_answer_is_still_read_when_sending_fails(void **state) {
     latch_wait(&c.closed, 1);
     assert_int_equal(c.close_fault.code, AWS_IO_SOCKET_CLOSED);
     assert_int_equal(latch_count(&c.received), 300);
+    assert_non_null(strstr(c.close_fault.detail, "reset by the peer"));
     for (i = 0; i < PIECES; i++) {
         assert_int_equal(b.writes[i].calls, 1);
     }
@@ -523,6 +540,7 @@ int main(void) {
         leak_checked(all_bytes_arrive_before_the_end),
         leak_checked(a_paused_stream_delivers_what_came_before_the_end),
         leak_checked(a_reset_ends_the_stream),
+        leak_checked(an_end_in_order_is_told_from_a_reset),
         leak_checked(a_paused_stream_survives_a_reset_until_resumed),
         leak_checked(an_early_answer_is_still_read_when_sending_fails),
         leak_checked(bytes_put_before_a_close_still_leave),

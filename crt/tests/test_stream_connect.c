@@ -1,6 +1,7 @@
 /* Connecting: outcomes, messages, races between addresses, cancelling. */
 #include "stream_support.h"
 
+#include <dirent.h>
 #if defined(__linux__)
 #include <linux/vm_sockets.h>
 #endif
@@ -461,6 +462,65 @@ static void a_connect_ends_with_its_loop(void **state) {
     full_listener_close(&f);
 }
 
+/* ---- many ---- */
+
+static size_t open_descriptors(void) {
+    DIR *directory = opendir("/proc/self/fd");
+    size_t count = 0;
+    while (directory && readdir(directory)) {
+        count++;
+    }
+    if (directory) {
+        closedir(directory);
+    }
+    return count;
+}
+
+enum { CYCLES = 1000 };
+
+/* A listener that leaves its connections waiting is enough to connect to. */
+static void connect_and_close(client *c, const crt_connect_options *options, int listener) {
+    size_t before = latch_count(&c->connected), closed = latch_count(&c->closed);
+    assert_non_null(crt_stream_connect(options));
+    latch_wait(&c->connected, before + 1);
+    if (listener >= 0) {
+        assert_int_equal(c->connect_fault.code, 0);
+        close(accept(listener, NULL, NULL));
+        latch_wait(&c->closed, closed + 1);
+        on_loop(c->loop, client_drop, c);
+    } else {
+        assert_int_equal(c->connect_fault.code, AWS_IO_SOCKET_CONNECTION_REFUSED);
+    }
+    on_loop(c->loop, do_nothing, NULL); /* a socket's memory goes one turn after its descriptor */
+    on_loop(c->loop, do_nothing, NULL);
+}
+
+static void a_thousand_connections_leave_nothing_behind(void **state) {
+    uint16_t port;
+    int refused = refused_port(&port), accepts;
+    for (accepts = 0; accepts < 2; accepts++) {
+        client c;
+        peer p;
+        crt_connect_options options;
+        size_t descriptors = 0, blocks = 0, i;
+        client_init(&c);
+        peer_listen_on(&p, "127.0.0.1", 0, 16);
+        options = client_options(&c, "127.0.0.1", accepts ? p.port : port);
+        for (i = 0; i < CYCLES; i++) {
+            connect_and_close(&c, &options, accepts ? p.listener : -1);
+            if (i == 10) {
+                descriptors = open_descriptors();
+                blocks = crt_memory_live();
+            }
+        }
+        assert_int_equal(open_descriptors(), descriptors);
+        assert_int_equal(crt_memory_live(), blocks);
+        close(p.listener);
+        client_free(&c);
+    }
+    close(refused);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         leak_checked(a_refused_connection_names_host_port_and_address),
@@ -482,6 +542,7 @@ int main(void) {
         leak_checked(ipv6_peers_are_written_in_brackets),
         leak_checked(a_connect_can_be_cancelled_in_any_phase),
         leak_checked(a_connect_ends_with_its_loop),
+        leak_checked(a_thousand_connections_leave_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -244,6 +244,55 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
         assert done.returncode == 0, done.stderr
 
 
+# ---- crashes ----
+
+CRASH = """
+import ctypes, os, resource, signal, sys, threading
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+import awscrt.io
+ways = {
+    "abort": os.abort,
+    "segv": lambda: ctypes.string_at(8),
+    "ill": lambda: os.kill(os.getpid(), signal.SIGILL),
+    "bus": lambda: os.kill(os.getpid(), signal.SIGBUS),
+}
+ways[sys.argv[1]]()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("way, name", [("abort", "SIGABRT"), ("segv", "SIGSEGV"), ("ill", "SIGILL"), ("bus", "SIGBUS")])
+def test_crash_handler_prints_a_backtrace(run_python, way, name):
+    done = run_python(CRASH, way, AWS_CRT_CRASH_HANDLER="1")
+    assert done.returncode == 255
+    first, *frames = done.stderr.strip().splitlines()
+    assert first == f"awscrt: crashed with {name}; backtrace, innermost first:"
+    assert any("_core" in frame for frame in frames)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("value", ["", "0", "2", "true"])
+def test_crashes_are_the_systems_business_otherwise(run_python, value):
+    done = run_python(CRASH, "abort", AWS_CRT_CRASH_HANDLER=value)
+    assert done.returncode == -6
+    assert "backtrace, innermost first" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_crash_on_a_loop_thread_is_caught_as_well(run_with_probe):
+    done = run_with_probe(
+        """
+import ctypes, resource, threading
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+awscrt_probe.call_on_loop(None, lambda number: ctypes.string_at(8), 1)
+threading.Event().wait(20)
+""",
+        AWS_CRT_CRASH_HANDLER="1",
+    )
+    assert done.returncode == 255
+    assert "SIGSEGV" in done.stderr
+
+
 def test_second_interpreter_is_refused(run_python):
     done = run_python("""
 import awscrt._core

@@ -26,6 +26,8 @@ CRT_FN(char *, crt_strndup, (const void *s, size_t len));
 CRT_FN(size_t, crt_memory_live, (void));
 /* Bytes alive now; 0 unless tracing was on at start (AWS_CRT_MEMORY_TRACING=1 or 2). */
 CRT_FN(size_t, crt_memory_traced_bytes, (void));
+/* Logs both at trace level; with AWS_CRT_MEMORY_TRACING=2 also where the blocks were allocated. */
+CRT_FN(void, crt_memory_dump, (void));
 
 /*
  * The budget is for what grows with the load; today the memory of S3 parts is charged to it. The default limit is

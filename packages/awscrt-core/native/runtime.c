@@ -4,6 +4,7 @@
  */
 #include "binding.h"
 
+#include <crt/crash.h>
 #include <openssl/crypto.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -83,6 +84,11 @@ static PyObject *memory_usage(PyObject *self, PyObject *unused) {
     return Py_BuildValue("nn", (Py_ssize_t)crt_memory_live(), (Py_ssize_t)crt_memory_traced_bytes());
 }
 
+static PyObject *memory_dump(PyObject *self, PyObject *unused) {
+    crt_memory_dump();
+    Py_RETURN_NONE;
+}
+
 static PyObject *memory_budget(PyObject *self, PyObject *unused) {
     return Py_BuildValue("nn", (Py_ssize_t)crt_budget_limit(), (Py_ssize_t)crt_budget_used());
 }
@@ -94,6 +100,7 @@ PyMethodDef awscrt_runtime_methods[] = {
     {"cpu_count", cpu_count, METH_NOARGS, "Usable processors: affinity mask and cgroup quota respected."},
     {"join_all_native_threads", join_all_native_threads, METH_O, "Seconds, < 0 for ever. True when none is left."},
     {"memory_usage", memory_usage, METH_NOARGS, "(blocks alive, bytes alive); bytes are 0 without tracing."},
+    {"memory_dump", memory_dump, METH_NOARGS, "Logs what is in use, at trace level."},
     {"memory_budget", memory_budget, METH_NOARGS, "(limit, used) in bytes."},
     {NULL, NULL, 0, NULL},
 };
@@ -124,6 +131,7 @@ static int call_with_method(const char *module_name, const char *function, PyObj
 
 int awscrt_runtime_init(PyObject *module) {
     atomic_store(&runtime.alive, true);
+    crt_crash_handler_install();
     /* Loops run until the process is gone; libcrypto must not free under them what they use. First call wins. */
     OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
     if (call_with_method("atexit", "register", module, "at_exit", NULL)) {

@@ -8,11 +8,9 @@ import time
 
 from awscrt import NativeResource, _core
 from awscrt.common import join_all_native_threads
-from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup, LogLevel
+from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup
 
 __all__ = ["native_memory_usage", "dump_native_memory", "check_for_leaks"]
-
-_LOG_SUBJECT_COMMON = 0
 
 
 def native_memory_usage() -> int:
@@ -21,9 +19,11 @@ def native_memory_usage() -> int:
 
 
 def dump_native_memory() -> None:
-    """Log how much native memory is in use, at Trace level."""
-    blocks, size = _core.memory_usage()
-    _core.log(LogLevel.Trace, _LOG_SUBJECT_COMMON, f"native memory in use: {blocks} blocks, {size} bytes traced")
+    """Log how much native memory is in use, at Trace level.
+
+    With AWS_CRT_MEMORY_TRACING=2 also from where it was allocated: one entry for each place, the largest first.
+    """
+    _core.memory_dump()
 
 
 def check_for_leaks(*, timeout_sec: float = 10.0) -> None:
