@@ -4,6 +4,10 @@
 
 #include "crt/status.h"
 
+/*
+ * The codes of all packages, not only of the rooms built in: a program names what it reads in a log or gets from
+ * another process even where the feature is not installed. What a feature registers itself goes before these.
+ */
 #define CRT_ERROR(code, name, message) {code, #name, message},
 static const crt_error_info common_errors[] = {
 #include "crt/errors_common.def"
@@ -11,11 +15,23 @@ static const crt_error_info common_errors[] = {
 static const crt_error_info io_errors[] = {
 #include "crt/errors_io.def"
 };
+static const crt_error_info http_errors[] = {
+#include "crt/errors_http.def"
+};
 static const crt_error_info eventstream_errors[] = {
 #include "crt/errors_eventstream.def"
 };
+static const crt_error_info mqtt_errors[] = {
+#include "crt/errors_mqtt.def"
+};
+static const crt_error_info auth_errors[] = {
+#include "crt/errors_auth.def"
+};
 static const crt_error_info crypto_errors[] = {
 #include "crt/errors_crypto.def"
+};
+static const crt_error_info s3_errors[] = {
+#include "crt/errors_s3.def"
 };
 #undef CRT_ERROR
 
@@ -27,14 +43,20 @@ typedef struct error_table {
     struct error_table *next;
 } error_table;
 
-/* Core's tables are the tail of the list, so nobody has to register them. */
-static error_table crypto_table = {crypto_errors, CRT_COUNT(crypto_errors), NULL};
-static error_table eventstream_table = {eventstream_errors, CRT_COUNT(eventstream_errors), &crypto_table};
-static error_table io_table = {io_errors, CRT_COUNT(io_errors), &eventstream_table};
-static error_table common_table = {common_errors, CRT_COUNT(common_errors), &io_table};
+/* The tail of the list, so nobody has to register them. */
+static error_table built_in[] = {
+    {common_errors, CRT_COUNT(common_errors), &built_in[1]},
+    {io_errors, CRT_COUNT(io_errors), &built_in[2]},
+    {http_errors, CRT_COUNT(http_errors), &built_in[3]},
+    {eventstream_errors, CRT_COUNT(eventstream_errors), &built_in[4]},
+    {mqtt_errors, CRT_COUNT(mqtt_errors), &built_in[5]},
+    {auth_errors, CRT_COUNT(auth_errors), &built_in[6]},
+    {crypto_errors, CRT_COUNT(crypto_errors), &built_in[7]},
+    {s3_errors, CRT_COUNT(s3_errors), NULL},
+};
 
 /* Only grows, at its head: readers need no lock. */
-static error_table *tables = &common_table;
+static error_table *tables = &built_in[0];
 
 void crt_error_register(const crt_error_info *entries, size_t count) {
     error_table *head = __atomic_load_n(&tables, __ATOMIC_ACQUIRE);
