@@ -16,16 +16,17 @@
 #include <openssl/md5.h>
 #include <openssl/sha.h>
 
-struct crt_hash {
-    enum crt_hash_kind kind;
-    bool finished;
-    union {
-        MD5_CTX md5;
-        SHA_CTX sha1;
-        SHA256_CTX sha256;
-        SHA512_CTX sha512;
-    } state;
-};
+typedef union hash_state {
+    MD5_CTX md5;
+    SHA_CTX sha1;
+    SHA256_CTX sha256;
+    SHA512_CTX sha512;
+} hash_state;
+_Static_assert(sizeof(hash_state) <= sizeof(((crt_hash *)0)->state), "libcrypto's state fits crt_hash");
+
+static hash_state *state_of(crt_hash *hash) {
+    return (void *)hash->state;
+}
 
 size_t crt_hash_size(enum crt_hash_kind kind) {
     switch (kind) {
@@ -46,16 +47,18 @@ static int hash_status(int ok) {
     return ok == 1 ? 0 : AWS_ERROR_CAL_CRYPTO_OPERATION_FAILED;
 }
 
-static int hash_init(crt_hash *hash) {
-    switch (hash->kind) {
+int crt_hash_init(crt_hash *hash, enum crt_hash_kind kind) {
+    hash->kind = kind;
+    hash->finished = false;
+    switch (kind) {
     case CRT_HASH_MD5:
-        return hash_status(MD5_Init(&hash->state.md5));
+        return hash_status(MD5_Init(&state_of(hash)->md5));
     case CRT_HASH_SHA1:
-        return hash_status(SHA1_Init(&hash->state.sha1));
+        return hash_status(SHA1_Init(&state_of(hash)->sha1));
     case CRT_HASH_SHA256:
-        return hash_status(SHA256_Init(&hash->state.sha256));
+        return hash_status(SHA256_Init(&state_of(hash)->sha256));
     case CRT_HASH_SHA512:
-        return hash_status(SHA512_Init(&hash->state.sha512));
+        return hash_status(SHA512_Init(&state_of(hash)->sha512));
     }
     return AWS_ERROR_INVALID_ARGUMENT;
 }
@@ -66,9 +69,7 @@ int crt_hash_new(enum crt_hash_kind kind, crt_hash **out) {
     if (hash == NULL) {
         return AWS_ERROR_OOM;
     }
-    hash->kind = kind;
-    hash->finished = false;
-    int status = hash_init(hash);
+    int status = crt_hash_init(hash, kind);
     if (status != 0) {
         crt_free(hash);
         return status;
@@ -83,13 +84,13 @@ int crt_hash_update(crt_hash *hash, crt_bytes data) {
     }
     switch (hash->kind) {
     case CRT_HASH_MD5:
-        return hash_status(MD5_Update(&hash->state.md5, data.ptr, data.len));
+        return hash_status(MD5_Update(&state_of(hash)->md5, data.ptr, data.len));
     case CRT_HASH_SHA1:
-        return hash_status(SHA1_Update(&hash->state.sha1, data.ptr, data.len));
+        return hash_status(SHA1_Update(&state_of(hash)->sha1, data.ptr, data.len));
     case CRT_HASH_SHA256:
-        return hash_status(SHA256_Update(&hash->state.sha256, data.ptr, data.len));
+        return hash_status(SHA256_Update(&state_of(hash)->sha256, data.ptr, data.len));
     case CRT_HASH_SHA512:
-        return hash_status(SHA512_Update(&hash->state.sha512, data.ptr, data.len));
+        return hash_status(SHA512_Update(&state_of(hash)->sha512, data.ptr, data.len));
     }
     return AWS_ERROR_INVALID_STATE;
 }
@@ -101,13 +102,13 @@ int crt_hash_digest(crt_hash *hash, uint8_t *out) {
     hash->finished = true;
     switch (hash->kind) {
     case CRT_HASH_MD5:
-        return hash_status(MD5_Final(out, &hash->state.md5));
+        return hash_status(MD5_Final(out, &state_of(hash)->md5));
     case CRT_HASH_SHA1:
-        return hash_status(SHA1_Final(out, &hash->state.sha1));
+        return hash_status(SHA1_Final(out, &state_of(hash)->sha1));
     case CRT_HASH_SHA256:
-        return hash_status(SHA256_Final(out, &hash->state.sha256));
+        return hash_status(SHA256_Final(out, &state_of(hash)->sha256));
     case CRT_HASH_SHA512:
-        return hash_status(SHA512_Final(out, &hash->state.sha512));
+        return hash_status(SHA512_Final(out, &state_of(hash)->sha512));
     }
     return AWS_ERROR_INVALID_STATE;
 }
@@ -122,15 +123,34 @@ int crt_sha256(crt_bytes data, uint8_t out[32]) {
     return hash_status(ok);
 }
 
+int crt_hash_of(enum crt_hash_kind kind, crt_bytes data, uint8_t *out) {
+    crt_hash hash;
+    int status = crt_hash_init(&hash, kind);
+    if (status == 0) {
+        status = crt_hash_update(&hash, data);
+    }
+    return status == 0 ? crt_hash_digest(&hash, out) : status;
+}
+
 /* ---- HMAC-SHA256 (RFC 2104) ---- */
 
-struct crt_hmac {
-    bool finished;
+typedef struct hmac_state {
     SHA256_CTX inner;
     SHA256_CTX outer;
-};
+} hmac_state;
+_Static_assert(sizeof(hmac_state) <= sizeof(((crt_hmac *)0)->state), "both states fit crt_hmac");
 
-static int hmac_init(crt_hmac *hmac, crt_bytes key) {
+static SHA256_CTX *inner_of(crt_hmac *hmac) {
+    hmac_state *state = (void *)hmac->state;
+    return &state->inner;
+}
+
+static SHA256_CTX *outer_of(crt_hmac *hmac) {
+    hmac_state *state = (void *)hmac->state;
+    return &state->outer;
+}
+
+int crt_hmac_init(crt_hmac *hmac, crt_bytes key) {
     uint8_t block[SHA256_CBLOCK] = {0};
     int ok = 1;
 
@@ -144,32 +164,32 @@ static int hmac_init(crt_hmac *hmac, crt_bytes key) {
     for (size_t i = 0; i < sizeof(block); i++) {
         block[i] ^= 0x36;
     }
-    ok = ok && SHA256_Init(&hmac->inner) && SHA256_Update(&hmac->inner, block, sizeof(block));
+    ok = ok && SHA256_Init(inner_of(hmac)) && SHA256_Update(inner_of(hmac), block, sizeof(block));
     for (size_t i = 0; i < sizeof(block); i++) {
         block[i] ^= 0x36 ^ 0x5c;
     }
-    ok = ok && SHA256_Init(&hmac->outer) && SHA256_Update(&hmac->outer, block, sizeof(block));
+    ok = ok && SHA256_Init(outer_of(hmac)) && SHA256_Update(outer_of(hmac), block, sizeof(block));
     OPENSSL_cleanse(block, sizeof(block));
     return hash_status(ok);
 }
 
 static int hmac_final(crt_hmac *hmac, uint8_t out[32]) {
     uint8_t inner[SHA256_DIGEST_LENGTH];
-    int ok = SHA256_Final(inner, &hmac->inner) && SHA256_Update(&hmac->outer, inner, sizeof(inner)) &&
-             SHA256_Final(out, &hmac->outer);
+    int ok = SHA256_Final(inner, inner_of(hmac)) && SHA256_Update(outer_of(hmac), inner, sizeof(inner)) &&
+             SHA256_Final(out, outer_of(hmac));
     return hash_status(ok);
 }
 
 int crt_hmac_sha256(crt_bytes key, crt_bytes data, uint8_t out[32]) {
     crt_hmac hmac;
-    int status = hmac_init(&hmac, key);
+    int status = crt_hmac_init(&hmac, key);
     if (status == 0) {
-        status = hash_status(SHA256_Update(&hmac.inner, data.ptr, data.len));
+        status = hash_status(SHA256_Update(inner_of(&hmac), data.ptr, data.len));
     }
     if (status == 0) {
         status = hmac_final(&hmac, out);
     }
-    OPENSSL_cleanse(&hmac, sizeof(hmac));
+    crt_hmac_wipe(&hmac);
     return status;
 }
 
@@ -179,7 +199,7 @@ int crt_hmac_new(crt_bytes key, crt_hmac **out) {
     if (hmac == NULL) {
         return AWS_ERROR_OOM;
     }
-    int status = hmac_init(hmac, key);
+    int status = crt_hmac_init(hmac, key);
     if (status != 0) {
         crt_hmac_free(hmac);
         return status;
@@ -192,7 +212,7 @@ int crt_hmac_update(crt_hmac *hmac, crt_bytes data) {
     if (hmac->finished) {
         return AWS_ERROR_INVALID_STATE;
     }
-    return hash_status(SHA256_Update(&hmac->inner, data.ptr, data.len));
+    return hash_status(SHA256_Update(inner_of(hmac), data.ptr, data.len));
 }
 
 int crt_hmac_digest(crt_hmac *hmac, uint8_t out[32]) {
@@ -203,10 +223,14 @@ int crt_hmac_digest(crt_hmac *hmac, uint8_t out[32]) {
     return hmac_final(hmac, out);
 }
 
+void crt_hmac_wipe(crt_hmac *hmac) {
+    OPENSSL_cleanse(hmac, sizeof(*hmac));
+}
+
 void crt_hmac_free(crt_hmac *hmac) {
     if (hmac == NULL) {
         return;
     }
-    OPENSSL_cleanse(hmac, sizeof(*hmac));
+    crt_hmac_wipe(hmac);
     crt_free(hmac);
 }

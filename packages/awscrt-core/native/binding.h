@@ -71,10 +71,15 @@ extern CRT_HIDDEN PyMethodDef awscrt_logging_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_tls_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_pkcs11_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_checksum_methods[];
+extern CRT_HIDDEN PyMethodDef awscrt_xxhash_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_cbor_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_source_methods[];
+extern CRT_HIDDEN PyMethodDef awscrt_crypto_methods[];
+extern CRT_HIDDEN PyMethodDef awscrt_key_methods[];
 
 int awscrt_future_init(PyObject *module);
+int awscrt_crypto_init(PyObject *module);
+int awscrt_xxhash_init(PyObject *module);
 
 /* Delivers on this thread: with the batch of its loop, or at once under the GIL on other threads. */
 void awscrt_deliver_here(awscrt_event *event);
