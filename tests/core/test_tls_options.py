@@ -1,6 +1,7 @@
 """TLS contexts and connection options: what is accepted, and which error says what is wrong."""
 
 import enum
+import pickle
 
 import pytest
 
@@ -14,10 +15,6 @@ CONTEXT_ERROR = r"^1033 \(AWS_IO_TLS_CTX_ERROR\)"
 @pytest.fixture(scope="module")
 def pems(tls_certs):
     """CA, certificate and key of a client, and those of a server, as PEM bytes."""
-
-    def read(path):
-        with open(path, "rb") as file:
-            return file.read()
 
     client, server = tls_certs.client, tls_certs.server
     return {
@@ -124,6 +121,15 @@ def test_bad_trust_store(ca):
     options.override_default_trust_store(ca)
     with pytest.raises(RuntimeError, match=NO_PEM):
         ClientTlsContext(options)
+    options.verify_peer = False  # trust settings do not matter then
+    ClientTlsContext(options)
+
+
+def test_an_empty_trust_directory_path():
+    options = TlsContextOptions()
+    options.ca_dirpath = ""
+    with pytest.raises(RuntimeError, match=CONTEXT_ERROR):
+        ClientTlsContext(options)
 
 
 @pytest.mark.parametrize("version", list(TlsVersion))
@@ -153,11 +159,122 @@ def test_cipher_preferences():
                 ClientTlsContext(options)
 
 
-def test_pkcs12_is_not_for_this_platform():
+# ---- PKCS#12 ----
+
+
+@pytest.fixture(scope="module")
+def archive(tls_certs):
+    """Path of the client's certificate and key as PKCS#12; the password is "sesame \u00e4"."""
+    return tls_certs.client.pkcs12("sesame \u00e4")
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def test_pkcs12_from_a_file_and_from_memory(archive):
+    options = TlsContextOptions.create_client_with_mtls_pkcs12(archive, "sesame \u00e4")
+    assert (options.pkcs12_filepath, options.pkcs12_password) == (archive, "sesame \u00e4")
+    assert options._certificate_source == io._CertificateSource.PKCS12_FILE
+    ClientTlsContext(options)
+    options = TlsContextOptions.create_client_with_mtls_pkcs12_from_bytes(read(archive), "sesame \u00e4")
+    assert options._certificate_source == io._CertificateSource.PKCS12_FILE
+    ClientTlsContext(options)
+
+
+@pytest.mark.parametrize("password", ["", "sesame", "sesame \u00e4\u00e4"])
+def test_a_wrong_pkcs12_password_is_told(archive, password):
+    with pytest.raises(RuntimeError, match=CONTEXT_ERROR + ".*password.*wrong"):
+        ClientTlsContext(TlsContextOptions.create_client_with_mtls_pkcs12(archive, password))
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\x30\x82\xff\xff", b"\0" * 4096])
+def test_a_file_that_is_no_pkcs12(tmp_path, content):
+    (tmp_path / "x.p12").write_bytes(content)
+    with pytest.raises(RuntimeError, match=CONTEXT_ERROR + ".*no PKCS#12 archive"):
+        ClientTlsContext(TlsContextOptions.create_client_with_mtls_pkcs12(str(tmp_path / "x.p12"), ""))
+
+
+def test_a_damaged_pkcs12_archive(archive):
+    whole = read(archive)
+    for cut in range(0, len(whole), 97):
+        damaged = whole[:cut] + bytes([whole[cut] ^ 1]) + whole[cut + 1 :]
+        for content in (whole[:cut], damaged):
+            with pytest.raises(RuntimeError, match=CONTEXT_ERROR):
+                ClientTlsContext(TlsContextOptions.create_client_with_mtls_pkcs12_from_bytes(content, "sesame \u00e4"))
+
+
+def test_a_pkcs12_archive_that_is_not_there(tmp_path):
+    missing = str(tmp_path / "missing.p12")
+    with pytest.raises(RuntimeError, match=r"^44 \(AWS_ERROR_FILE_INVALID_PATH\).*missing\.p12.*No such file"):
+        ClientTlsContext(TlsContextOptions.create_client_with_mtls_pkcs12(missing, ""))
+
+
+def test_pem_counts_before_pkcs12(pems, tmp_path):
+    options = TlsContextOptions.create_client_with_mtls(pems["cert"], pems["key"])
+    options.pkcs12_filepath, options.pkcs12_buffer = str(tmp_path / "missing"), b"junk"
+    ClientTlsContext(options)
+
+
+def test_arguments_of_the_pkcs12_factories():
+    for make in (TlsContextOptions.create_client_with_mtls_pkcs12, TlsContextOptions.create_server_pkcs12):
+        for arguments in ((b"path", ""), ("path", b""), ("path", None), (None, "")):
+            with pytest.raises(AssertionError):
+                make(*arguments)
+    with pytest.raises(AssertionError):
+        TlsContextOptions.create_client_with_mtls_pkcs12_from_bytes("text", "")
+
+
+@pytest.mark.parametrize(
+    "name, value", [("pkcs12_filepath", 5), ("pkcs12_buffer", "text"), ("pkcs12_password", 5), ("ca_dirpath", 5),
+                    ("ca_buffer", "text"), ("certificate_buffer", "text"), ("_windows_cert_store_path", 5)],
+)  # fmt: skip
+def test_options_of_the_wrong_type(name, value):
     options = TlsContextOptions()
-    options.pkcs12_filepath, options.pkcs12_password = "file", "secret"
+    setattr(options, name, value)
+    with pytest.raises(TypeError):
+        ClientTlsContext(options)
+
+
+def test_a_password_with_nul(archive):
+    with pytest.raises(ValueError):
+        ClientTlsContext(TlsContextOptions.create_client_with_mtls_pkcs12(archive, "a\0b"))
+
+
+# ---- Windows stores, servers ----
+
+
+def test_windows_certificate_stores_are_for_windows():
+    options = TlsContextOptions.create_client_with_mtls_windows_cert_store_path("CurrentUser\\MY\\A11F")
+    assert options._windows_cert_store_path == "CurrentUser\\MY\\A11F"
+    assert options._certificate_source == io._CertificateSource.WINDOWS_CERT_STORE
     with pytest.raises(RuntimeError, match=r"^53 \(AWS_ERROR_PLATFORM_NOT_SUPPORTED\)"):
         ClientTlsContext(options)
+    with pytest.raises(AssertionError):
+        TlsContextOptions.create_client_with_mtls_windows_cert_store_path(b"path")
+
+
+def test_server_options(pems, archive, tmp_path):
+    (tmp_path / "cert").write_bytes(pems["cert"])
+    (tmp_path / "key").write_bytes(pems["key"])
+    for options in (
+        TlsContextOptions.create_server(pems["cert"], pems["key"]),
+        TlsContextOptions.create_server_from_path(str(tmp_path / "cert"), str(tmp_path / "key")),
+        TlsContextOptions.create_server_pkcs12(archive, "sesame \u00e4"),
+    ):
+        assert options.verify_peer is False
+        assert options._certificate_source is None
+        ClientTlsContext(options)
+    with pytest.raises(AssertionError):
+        TlsContextOptions.create_server("text", b"")
+    with pytest.raises(AssertionError):
+        TlsContextOptions.create_server_from_path(b"path", "path")
+    with pytest.raises(FileNotFoundError):
+        TlsContextOptions.create_server_from_path(str(tmp_path / "no"), str(tmp_path / "no"))
+
+
+# ---- ALPN, connection options ----
 
 
 @pytest.mark.parametrize("names", [None, [], "", ["h2", "http/1.1"], ("a",)])
@@ -187,15 +304,32 @@ def test_bad_alpn_lists_of_a_context(names, error):
 
 def test_connection_options_reach_native_code(probe):
     options = ClientTlsContext(TlsContextOptions()).new_connection_options()
-    assert probe.tls_options(options) == (1, None, None)
+    assert probe.tls_options(options) == (1, None, None, 0)
     options.set_server_name("example.com")
     options.set_alpn_list(["h2", "http/1.1"])
-    assert probe.tls_options(options) == (1, "example.com", "h2;http/1.1")
+    assert probe.tls_options(options) == (1, "example.com", "h2;http/1.1", 0)
     options.set_server_name(b"example.org")
     assert probe.tls_options(options)[1] == "example.org"
     options.set_server_name("")
     assert probe.tls_options(options)[1] is None
-    assert probe.tls_options(None) == (0, None, None)
+    assert probe.tls_options(None) == (0, None, None, 0)
+
+
+def test_the_negotiation_timeout(probe):
+    options = ClientTlsContext(TlsContextOptions()).new_connection_options()
+    options.set_negotiation_timeout_ms(1)
+    assert probe.tls_options(options)[3] == 1
+    options.set_negotiation_timeout_ms(2**32 - 1)
+    assert probe.tls_options(options)[3] == 2**32 - 1
+    for value, error in ((0, ValueError), (-1, ValueError), (2**32, ValueError), (1.5, TypeError), (None, TypeError)):
+        with pytest.raises(error):
+            options.set_negotiation_timeout_ms(value)
+
+
+def test_names_say_where_they_are_public():
+    for public in (TlsContextOptions, ClientTlsContext, TlsConnectionOptions, TlsVersion, TlsCipherPref):
+        assert public.__module__ == "awscrt.io"
+    assert pickle.loads(pickle.dumps(TlsVersion.TLSv1_2)) is TlsVersion.TLSv1_2
 
 
 def test_connection_options_keep_their_context(probe):

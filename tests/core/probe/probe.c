@@ -2,6 +2,8 @@
  * A feature as a third party would write it, for the tests: it reaches core through awscrt/core_api.h alone and
  * makes events on loops for the tests to watch.
  */
+#include <stdio.h>
+
 #define AWSCRT_CORE_IMPLEMENT
 #include "awscrt/core_api.h"
 #include "awscrt/pycompat.h"
@@ -212,7 +214,7 @@ static void drain_deliver(awscrt_event *event) {
     }
     Py_DECREF(value);
     Py_DECREF(self->future);
-    Py_DECREF(self->keep);
+    Py_XDECREF(self->keep);
     crt_buf_free(&self->data);
     crt_free(self);
 }
@@ -255,12 +257,13 @@ static void drain_run(crt_task *task, int status) {
     drain_next(CRT_CONTAINER(task, drain, task));
 }
 
-/* read_all(bootstrap, InputStream, chunk, rewind) -> future of bytes; rewind: reads twice, gives the second */
+/* read_all(bootstrap, InputStream, chunk, rewind, hold=True) -> future of bytes; rewind: reads twice, gives the second;
+   hold: keeps the loop as long as it reads */
 static PyObject *read_all(PyObject *module, PyObject *args) {
     PyObject *bootstrap, *stream, *keep;
     Py_ssize_t chunk;
-    int rewind_first;
-    if (!PyArg_ParseTuple(args, "OOnp", &bootstrap, &stream, &chunk, &rewind_first)) {
+    int rewind_first, hold = 1;
+    if (!PyArg_ParseTuple(args, "OOnp|p", &bootstrap, &stream, &chunk, &rewind_first, &hold)) {
         return NULL;
     }
     crt_source *source = awscrt_source_of_input_stream(stream);
@@ -278,9 +281,10 @@ static PyObject *read_all(PyObject *module, PyObject *args) {
     self->chunk = (size_t)chunk;
     self->rewind_first = rewind_first;
     self->future = awscrt_future_new();
-    self->keep = keep;
+    self->keep = hold ? Py_NewRef(keep) : NULL;
     PyObject *future = Py_NewRef(self->future);
     crt_loop_post(loop, &self->task);
+    Py_DECREF(keep);
     return future;
 }
 
@@ -343,9 +347,114 @@ static PyObject *tls_options(PyObject *module, PyObject *options) {
     if (awscrt_tls_options_get(options, &out, &keep)) {
         return NULL;
     }
-    PyObject *result = Py_BuildValue("izz", out.ctx != NULL, out.server_name, out.alpn);
+    PyObject *result = Py_BuildValue("izzI", out.ctx != NULL, out.server_name, out.alpn, (unsigned)out.timeout_ms);
     Py_XDECREF(keep);
     return result;
+}
+
+/* ---- one TLS connection ---- */
+
+typedef struct dialog {
+    awscrt_event event;
+    crt_loop *loop;
+    crt_stream *stream;
+    bool until_closed;
+    crt_fault fault;
+    char alpn[128];
+    uint8_t received[4096];
+    PyObject *future;
+    PyObject *keep;
+} dialog;
+
+static void dialog_deliver(awscrt_event *event) {
+    dialog *self = CRT_CONTAINER(event, dialog, event);
+    PyObject *value = self->fault.code ? awscrt_exception(self->fault.code, self->fault.detail)
+                                       : PyUnicode_FromString(self->alpn);
+    if (self->fault.code) {
+        awscrt_future_set_exception(self->future, value);
+    } else {
+        awscrt_future_set_result(self->future, value);
+    }
+    Py_DECREF(value);
+    Py_DECREF(self->future);
+    Py_DECREF(self->keep);
+    crt_free(self);
+}
+
+static void dialog_discard(awscrt_event *event) {
+}
+
+static void dialog_space(void *user, crt_span *space) {
+    dialog *self = user;
+    *space = (crt_span){self->received, sizeof(self->received)};
+}
+
+static void dialog_data(void *user, size_t n) {
+}
+
+static void dialog_end(dialog *self, const crt_fault *fault) {
+    const awscrt_sink sink = {self->loop, NULL};
+    self->fault = *fault;
+    awscrt_deliver(&sink, &self->event);
+}
+
+static void dialog_closed(void *user, const crt_fault *fault) {
+    dialog *self = user;
+    crt_stream_release(self->stream);
+    dialog_end(self, fault);
+}
+
+static void dialog_connected(void *user, const crt_fault *fault, crt_stream *stream) {
+    static const crt_stream_handler handler = {dialog_space, dialog_data, NULL, dialog_closed};
+    dialog *self = user;
+    if (fault->code) {
+        dialog_end(self, fault);
+        return;
+    }
+    const crt_bytes alpn = crt_stream_alpn(stream);
+    snprintf(self->alpn, sizeof(self->alpn), "%.*s", (int)alpn.len, (const char *)alpn.ptr);
+    self->stream = stream;
+    crt_stream_set_handler(stream, &handler, self);
+    if (!self->until_closed) {
+        crt_stream_close(stream, 0);
+    }
+}
+
+/*
+ * tls_connect(bootstrap, host, port, TlsConnectionOptions, until_closed) -> future of the negotiated ALPN name, done
+ * when the connection is closed: by us at once, or with until_closed by the peer. Else the error.
+ */
+static PyObject *tls_connect(PyObject *module, PyObject *args) {
+    PyObject *bootstrap, *options, *keep_bootstrap, *keep_tls;
+    const char *host;
+    unsigned port;
+    int until_closed;
+    if (!PyArg_ParseTuple(args, "OsIOp", &bootstrap, &host, &port, &options, &until_closed)) {
+        return NULL;
+    }
+    crt_loop_group *group;
+    crt_tls_options tls;
+    crt_connect_options connect = {.host = host, .port = port, .socket = CRT_SOCKET_OPTIONS_DEFAULT, .tls = &tls};
+    if (awscrt_bootstrap_get(bootstrap, &group, &connect.resolver, &keep_bootstrap)) {
+        return NULL;
+    }
+    if (awscrt_tls_options_get(options, &tls, &keep_tls)) {
+        Py_DECREF(keep_bootstrap);
+        return NULL;
+    }
+    dialog *self = crt_calloc(1, sizeof(*self));
+    self->event.deliver = dialog_deliver;
+    self->event.discard = dialog_discard;
+    self->loop = connect.loop = crt_loop_group_at(group, 0);
+    self->until_closed = until_closed;
+    self->future = awscrt_future_new();
+    self->keep = keep_bootstrap;
+    connect.done = dialog_connected;
+    connect.user = self;
+    PyObject *future = Py_NewRef(self->future);
+    crt_stream_connect(&connect);
+    Py_DECREF(keep_tls);
+    return future;
 }
 
 static PyMethodDef methods[] = {
@@ -360,6 +469,7 @@ static PyMethodDef methods[] = {
     {"code_of", code_of, METH_O, NULL},
     {"socket_options", socket_options, METH_O, NULL},
     {"tls_options", tls_options, METH_O, NULL},
+    {"tls_connect", tls_connect, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
