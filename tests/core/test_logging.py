@@ -594,5 +594,6 @@ def test_memory_of_the_process_can_be_logged(handler):
 
     crt_logging.init_logging()
     dump_native_memory()
+    assert crt_logging.flush(20)
     (message,) = handler.messages()
     assert re.fullmatch(r"native memory in use: \d+ blocks, \d+ bytes traced", message)
