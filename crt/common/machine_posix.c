@@ -39,10 +39,18 @@ static bool is_permitted(unsigned long cpu) {
     return true;
 }
 
+static uint32_t quota;
+static uv_once_t quota_once = UV_ONCE_INIT;
+
+static void read_quota(void) {
+    quota = crt_cgroup_cpu_quota();
+}
+
+/* The quota is read once: that opens half a dozen files, and it belongs to the container, as the machine does. */
 uint32_t crt_cpu_count(void) {
     uint32_t cpus = permitted_cpus();
-    uint32_t quota = crt_cgroup_cpu_quota();
 
+    uv_once(&quota_once, read_quota);
     return quota > 0 && quota < cpus ? quota : cpus;
 }
 
