@@ -22,55 +22,62 @@ const crt_crc_engine *crt_crc_engine_get(enum crt_crc_kind kind) {
     return &engines[kind];
 }
 
-#ifdef CRT_CRC_X86
-/* The CRC32 instruction needs no set-up, folding has the higher speed: the break-even lies near here. */
-#define CRC32C_FOLD_FROM 192
-
-static uint64_t crc32c_sse42_pclmul(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {
-    return len < CRC32C_FOLD_FROM ? crt_crc32c_sse42(engine, state, data, len)
-                                  : crt_crc_pclmul(engine, state, data, len);
-}
-
-static uint64_t crc32c_sse42_avx512(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {
-    return len < CRC32C_FOLD_FROM ? crt_crc32c_sse42(engine, state, data, len)
-                                  : crt_crc_avx512(engine, state, data, len);
-}
-
-static crt_crc_kernel choose(enum crt_crc_kind kind) {
-    bool wide = crt_cpu_has_avx512_pclmul();
-    if (!crt_cpu_has_pclmul()) {
-        return kind == CRT_CRC32C && crt_cpu_has_sse42() ? crt_crc32c_sse42 : crt_crc_portable;
+size_t crt_crc_variants(enum crt_crc_kind kind, crt_crc_variant space[CRT_CRC_VARIANTS]) {
+    size_t count = 0;
+    space[count++] = (crt_crc_variant){"portable", crt_crc_portable};
+#if defined(CRT_CPU_X86)
+    bool castagnoli = kind == CRT_CRC32C && crt_cpu_has_sse42();
+    if (castagnoli) {
+        space[count++] = (crt_crc_variant){"sse4.2", crt_crc32c_sse42};
     }
-    if (kind == CRT_CRC32C && crt_cpu_has_sse42()) {
-        return wide ? crc32c_sse42_avx512 : crc32c_sse42_pclmul;
+    if (crt_cpu_has_pclmul()) {
+        space[count++] = (crt_crc_variant){"pclmul", castagnoli ? crt_crc32c_pclmul : crt_crc_pclmul};
     }
-    return wide ? crt_crc_avx512 : crt_crc_pclmul;
-}
-#elif defined(CRT_CRC_ARM)
-static crt_crc_kernel choose(enum crt_crc_kind kind) {
-    if (kind == CRT_CRC64NVME || !crt_cpu_has_arm_crc()) {
-        return crt_crc_portable;
+    if (crt_cpu_has_vpclmul() && crt_cpu_has_sse42()) {
+        space[count++] = (crt_crc_variant){"avx512", castagnoli ? crt_crc32c_avx512 : crt_crc_avx512};
     }
-    return kind == CRT_CRC32C ? crt_crc32c_arm : crt_crc32_arm;
-}
+#elif defined(CRT_CPU_ARM)
+    bool instruction = kind != CRT_CRC64NVME && crt_cpu_has_arm_crc();
+    if (instruction) {
+        space[count++] = (crt_crc_variant){"arm-crc", kind == CRT_CRC32 ? crt_crc32_arm : crt_crc32c_arm};
+    }
+    if (crt_cpu_has_pmull()) {
+        space[count++] = (crt_crc_variant){"pmull", !instruction          ? crt_crc_pmull
+                                                    : kind == CRT_CRC32 ? crt_crc32_arm_pmull
+                                                                        : crt_crc32c_arm_pmull};
+    }
 #else
-static crt_crc_kernel choose(enum crt_crc_kind kind) {
     (void)kind;
-    return crt_crc_portable;
-}
 #endif
+    return count;
+}
 
-static crt_crc_kernel _Atomic kernels[3];
-
-/* A kernel that is set was published after the engines were ready (release, acquire), so that the usual call
-   costs one load. */
-static uint64_t update(enum crt_crc_kind kind, uint64_t state, crt_bytes data) {
-    crt_crc_kernel kernel = atomic_load_explicit(&kernels[kind], memory_order_acquire);
-    if (kernel == NULL) {
-        (void)crt_crc_engine_get(kind);
-        kernel = choose(kind);
-        atomic_store_explicit(&kernels[kind], kernel, memory_order_release);
+static crt_crc_variant choose(enum crt_crc_kind kind) {
+    crt_crc_variant variants[CRT_CRC_VARIANTS];
+    size_t count = crt_crc_variants(kind, variants);
+#ifdef CRT_CPU_X86
+    if (!crt_cpu_wide_allowed() && strcmp(variants[count - 1].name, "avx512") == 0) {
+        count--;
     }
+#endif
+    return variants[count - 1];
+}
+
+static uint64_t first_call(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
+static crt_crc_kernel _Atomic kernels[3] = {first_call, first_call, first_call};
+
+/* Stands in for every kernel until the engines are ready. One that is set was published after that (release, acquire),
+   so that later calls cost one load. */
+static uint64_t first_call(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {
+    enum crt_crc_kind kind = (enum crt_crc_kind)(engine - engines);
+    (void)crt_crc_engine_get(kind);
+    crt_crc_kernel kernel = choose(kind).run;
+    atomic_store_explicit(&kernels[kind], kernel, memory_order_release);
+    return kernel(engine, state, data, len);
+}
+
+static inline uint64_t update(enum crt_crc_kind kind, uint64_t state, crt_bytes data) {
+    crt_crc_kernel kernel = atomic_load_explicit(&kernels[kind], memory_order_acquire);
     return kernel(&engines[kind], state, data.ptr, data.len);
 }
 
@@ -104,4 +111,16 @@ uint32_t crt_crc32c_combine(uint32_t a, uint32_t b, uint64_t len_b) {
 
 uint64_t crt_crc64nvme_combine(uint64_t a, uint64_t b, uint64_t len_b) {
     return combine(CRT_CRC64NVME, a, b, len_b);
+}
+
+const char *crt_crc32_kernel(void) {
+    return choose(CRT_CRC32).name;
+}
+
+const char *crt_crc32c_kernel(void) {
+    return choose(CRT_CRC32C).name;
+}
+
+const char *crt_crc64nvme_kernel(void) {
+    return choose(CRT_CRC64NVME).name;
 }

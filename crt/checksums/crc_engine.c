@@ -72,6 +72,22 @@ static void init_barrett(crt_crc_engine *engine) {
     engine->barrett_poly = engine->poly << 1 | 1;
 }
 
+/*
+ * x^(8n - 33) mod P for the n bytes from the end of each run to the end of the piece: the CRC32 instruction, which
+ * reduces the product of two 32-bit registers, multiplies it by x^32, and the product itself is one place off.
+ */
+static void init_run_shift(crt_crc_engine *engine) {
+    for (uint64_t i = 0; i < 4; i++) {
+        uint64_t bytes = CRT_CRC32C_PIECE - (i + 1) * CRT_CRC32C_RUN;
+        /* 8 bytes less, and 31 places more. */
+        uint64_t shift = crt_crc_shift(engine, one(engine), bytes - 8);
+        for (int place = 0; place < 31; place++) {
+            shift = times_x(engine, shift);
+        }
+        engine->run_shift[i] = shift;
+    }
+}
+
 void crt_crc_engine_init(crt_crc_engine *engine, uint64_t reflected_poly, unsigned width) {
     engine->poly = reflected_poly;
     engine->width = width;
@@ -92,7 +108,12 @@ void crt_crc_engine_init(crt_crc_engine *engine, uint64_t reflected_poly, unsign
     engine->fold_256 = fold_by(engine, 256);
     engine->fold_384 = fold_by(engine, 384);
     engine->fold_512 = fold_by(engine, 512);
+    engine->fold_1024 = fold_by(engine, 1024);
+    engine->fold_1536 = fold_by(engine, 1536);
     engine->fold_2048 = fold_by(engine, 2048);
+    const uint64_t within[8] = {engine->fold_384.first,  engine->fold_384.second, engine->fold_256.first,
+                                engine->fold_256.second, engine->fold_128.first,  engine->fold_128.second};
+    memcpy(engine->within_512, within, sizeof(within));
     init_barrett(engine);
 
     uint64_t power = one(engine);
@@ -103,18 +124,22 @@ void crt_crc_engine_init(crt_crc_engine *engine, uint64_t reflected_poly, unsign
         engine->power[i] = power;
         power = crt_crc_multiply(engine, power, power);
     }
+    init_run_shift(engine);
 }
 
 uint64_t crt_crc_portable(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {
+    const uint64_t(*t)[256] = engine->table;
     for (; len >= 8; len -= 8, data += 8) {
-        uint64_t next = 0;
-        for (int i = 0; i < 8; i++) {
-            next ^= engine->table[7 - i][data[i] ^ (uint8_t)(state >> (8 * i))];
-        }
-        state = next;
+        /* Spelled out: a loop costs more than half of the speed. */
+        state = t[7][data[0] ^ (uint8_t)state] ^ t[6][data[1] ^ (uint8_t)(state >> 8)] ^
+                t[5][data[2] ^ (uint8_t)(state >> 16)] ^ t[4][data[3] ^ (uint8_t)(state >> 24)] ^
+                t[3][data[4] ^ (uint8_t)(state >> 32)] ^ t[2][data[5] ^ (uint8_t)(state >> 40)] ^
+                t[1][data[6] ^ (uint8_t)(state >> 48)] ^ t[0][data[7] ^ (uint8_t)(state >> 56)];
     }
-    for (; len > 0; len--, data++) {
-        state = (state >> 8) ^ engine->table[0][(state ^ *data) & 0xff];
+    /* The last few in the same manner: lookups that do not wait for each other. */
+    uint64_t rest = len > 0 ? state >> (8 * len) : state;
+    for (size_t i = 0; i < len; i++) {
+        rest ^= t[len - 1 - i][data[i] ^ (uint8_t)(state >> (8 * i))];
     }
-    return state;
+    return rest;
 }

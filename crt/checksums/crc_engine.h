@@ -9,6 +9,7 @@
 #ifndef CRT_CRC_ENGINE_H
 #define CRT_CRC_ENGINE_H
 
+#include "cpu.h"
 #include "crt/base.h"
 
 /* Fold constants for moving a 128-bit block `distance` bits further along the message. */
@@ -17,16 +18,23 @@ typedef struct crt_crc_fold {
     uint64_t second; /* x^(distance - 1) mod P: for the last 8 bytes */
 } crt_crc_fold;
 
+/* crt_crc32c_avx512 works on pieces of this size: four runs for the CRC32 instruction, twice as much for folding. */
+enum { CRT_CRC32C_RUN = 2048, CRT_CRC32C_PIECE = 12 * CRT_CRC32C_RUN };
+
 typedef struct crt_crc_engine {
-    uint64_t poly; /* reflected, without its highest coefficient */
-    unsigned width; /* 32 or 64 */
-    uint64_t table[8][256];    /* slice-by-8 */
+    uint64_t poly;          /* reflected, without its highest coefficient */
+    unsigned width;         /* 32 or 64 */
+    uint64_t table[8][256]; /* slice-by-8 */
     crt_crc_fold fold_128;
-    crt_crc_fold fold_512;  /* 4 blocks of 16 bytes */
-    crt_crc_fold fold_2048; /* 4 blocks of 64 bytes */
     crt_crc_fold fold_256;
     crt_crc_fold fold_384;
-    /* Barrett reduction of the last 128 bits; see crc_x86.c. */
+    crt_crc_fold fold_512;
+    crt_crc_fold fold_1024;
+    crt_crc_fold fold_1536;
+    crt_crc_fold fold_2048;
+    uint64_t within_512[8]; /* fold_384, fold_256, fold_128, 0: four blocks of one register into the last */
+    uint64_t run_shift[4];  /* CRC-32C: moves the state of a run to the end of its piece */
+    /* Barrett reduction of the last 128 bits; see crc_fold.h. */
     uint64_t barrett_quotient;
     uint64_t barrett_poly;
     uint64_t power[64]; /* x^(8 * 2^i) mod P, for combining */
@@ -34,6 +42,8 @@ typedef struct crt_crc_engine {
 
 /* Moves a raw register (no inversions) over data. */
 typedef uint64_t (*crt_crc_kernel)(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
+#define CRT_CRC_KERNEL(name) \
+    CRT_HIDDEN uint64_t name(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len)
 
 CRT_HIDDEN void crt_crc_engine_init(crt_crc_engine *engine, uint64_t reflected_poly, unsigned width);
 /* a * b mod P. */
@@ -41,24 +51,20 @@ CRT_HIDDEN uint64_t crt_crc_multiply(const crt_crc_engine *engine, uint64_t a, u
 /* The register of a message followed by len zero bytes. */
 CRT_HIDDEN uint64_t crt_crc_shift(const crt_crc_engine *engine, uint64_t state, uint64_t len);
 
-CRT_HIDDEN uint64_t crt_crc_portable(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
-
-#if defined(__x86_64__) && defined(__GNUC__)
-#define CRT_CRC_X86 1
-/* Each needs what its name says; crt_crc_avx512 also VPCLMULQDQ, crt_crc32c_sse42 also SSE4.2. */
-CRT_HIDDEN uint64_t crt_crc_pclmul(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
-CRT_HIDDEN uint64_t crt_crc_avx512(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
-CRT_HIDDEN uint64_t crt_crc32c_sse42(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
-CRT_HIDDEN bool crt_cpu_has_pclmul(void);
-CRT_HIDDEN bool crt_cpu_has_avx512_pclmul(void);
-CRT_HIDDEN bool crt_cpu_has_sse42(void);
+CRT_CRC_KERNEL(crt_crc_portable);
+#ifdef CRT_CPU_X86
+CRT_CRC_KERNEL(crt_crc_pclmul);    /* PCLMULQDQ, SSE4.1 */
+CRT_CRC_KERNEL(crt_crc_avx512);    /* AVX-512, VPCLMULQDQ and what crt_crc_pclmul needs */
+CRT_CRC_KERNEL(crt_crc32c_sse42);  /* these three for Castagnoli's polynomial only: SSE4.2, */
+CRT_CRC_KERNEL(crt_crc32c_pclmul); /* also PCLMULQDQ, */
+CRT_CRC_KERNEL(crt_crc32c_avx512); /* also VPCLMULQDQ */
 #endif
-
-#if defined(__aarch64__) && defined(__GNUC__) && (defined(__linux__) || defined(__APPLE__))
-#define CRT_CRC_ARM 1
-CRT_HIDDEN uint64_t crt_crc32_arm(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
-CRT_HIDDEN uint64_t crt_crc32c_arm(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
-CRT_HIDDEN bool crt_cpu_has_arm_crc(void);
+#ifdef CRT_CPU_ARM
+CRT_CRC_KERNEL(crt_crc_pmull);
+CRT_CRC_KERNEL(crt_crc32_arm); /* for the polynomial in its name only */
+CRT_CRC_KERNEL(crt_crc32_arm_pmull);
+CRT_CRC_KERNEL(crt_crc32c_arm);
+CRT_CRC_KERNEL(crt_crc32c_arm_pmull);
 #endif
 
 /* Reflected polynomials: the catalogue's (CRC RevEng) 0x04c11db7, 0x1edc6f41 and 0xad93d23594c93659, bits reversed. */
@@ -66,8 +72,17 @@ CRT_HIDDEN bool crt_cpu_has_arm_crc(void);
 #define CRT_POLY_CRC32C 0x82f63b78u
 #define CRT_POLY_CRC64NVME 0x9a6c9329ac4bc9b5u
 
-
 enum crt_crc_kind { CRT_CRC32, CRT_CRC32C, CRT_CRC64NVME };
 CRT_HIDDEN const crt_crc_engine *crt_crc_engine_get(enum crt_crc_kind kind);
+
+/* A kernel with the name that crt_checksum_kernel() tells. */
+typedef struct crt_crc_variant {
+    const char *name;
+    crt_crc_kernel run;
+} crt_crc_variant;
+
+/* All that this machine can run for a kind, slowest first; returns how many were written (`space` is enough). */
+enum { CRT_CRC_VARIANTS = 4 };
+CRT_HIDDEN size_t crt_crc_variants(enum crt_crc_kind kind, crt_crc_variant space[CRT_CRC_VARIANTS]);
 
 #endif

@@ -1,144 +1,201 @@
 /*
- * x86-64 kernels: folding with carry-less multiplication (Gopal et al., "Fast CRC Computation for Generic
- * Polynomials Using PCLMULQDQ Instruction"), and the CRC32 instruction for CRC-32C.
- *
- * A 16-byte block stands for H*x^64 + L (H: first 8 bytes). Moving it `distance` bits along the message gives
- * H * (x^(distance+64) mod P) + L * (x^distance mod P), which again fits one block and is added to the block
- * found there. Several blocks are carried side by side because each multiplication waits for the one before.
+ * x86-64 kernels: folding (crc_fold.h) on 128-bit and 512-bit registers, and the CRC32 instruction for CRC-32C,
+ * alone and beside the folding: the two use different execution units.
  */
 #include "crc_engine.h"
 
-#ifdef CRT_CRC_X86
+#ifdef CRT_CPU_X86
 
 #include <immintrin.h>
 
 #define TARGET_PCLMUL __attribute__((target("pclmul,sse4.1")))
-#define TARGET_AVX512 __attribute__((target("avx512f,avx512vl,vpclmulqdq,pclmul,sse4.1")))
 #define TARGET_SSE42 __attribute__((target("sse4.2")))
+#define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,vpclmulqdq,pclmul,sse4.2")))
 
-bool crt_cpu_has_pclmul(void) {
-    return __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1");
-}
+/* ---- 128-bit blocks ---- */
 
-/* The builtin also asks the operating system whether it saves the wide registers. */
-bool crt_cpu_has_avx512_pclmul(void) {
-    return crt_cpu_has_pclmul() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("vpclmulqdq");
-}
+typedef __m128i block;
+#define FOLD_INLINE TARGET_PCLMUL static inline
 
-bool crt_cpu_has_sse42(void) {
-    return __builtin_cpu_supports("sse4.2");
-}
-
-TARGET_PCLMUL static inline __m128i load_fold(crt_crc_fold fold) {
-    return _mm_set_epi64x((long long)fold.second, (long long)fold.first);
-}
-
-TARGET_PCLMUL static inline __m128i load_block(const uint8_t *data) {
+FOLD_INLINE block block_load(const uint8_t *data) {
     return _mm_loadu_si128((const __m128i *)(const void *)data);
 }
-
-TARGET_PCLMUL static inline __m128i fold_into(__m128i block, __m128i constants, __m128i target) {
-    __m128i first = _mm_clmulepi64_si128(block, constants, 0x00);
-    __m128i second = _mm_clmulepi64_si128(block, constants, 0x11);
-    return _mm_xor_si128(_mm_xor_si128(first, second), target);
+FOLD_INLINE block block_of(uint64_t first, uint64_t second) {
+    return _mm_set_epi64x((long long)second, (long long)first);
+}
+FOLD_INLINE block block_xor(block a, block b) {
+    return _mm_xor_si128(a, b);
+}
+FOLD_INLINE block block_multiply_first(block a, block b) {
+    return _mm_clmulepi64_si128(a, b, 0x00);
+}
+FOLD_INLINE block block_multiply_second(block a, block b) {
+    return _mm_clmulepi64_si128(a, b, 0x11);
+}
+FOLD_INLINE block block_multiply_cross(block a, block b) {
+    return _mm_clmulepi64_si128(a, b, 0x10);
+}
+FOLD_INLINE uint64_t block_first(block a) {
+    return (uint64_t)_mm_cvtsi128_si64(a);
+}
+FOLD_INLINE uint64_t block_second(block a) {
+    return (uint64_t)_mm_extract_epi64(a, 1);
+}
+FOLD_INLINE block block_drop_first(block a) {
+    return _mm_srli_si128(a, 8);
 }
 
-/*
- * The register after one last block V = H*x^64 + L, that is V * x^64 mod Q:
- *   T = H * (x^128 mod Q) + L * x^64          (fold the first half away; T = A*x^64 + B)
- *   quotient = floor(A * floor(x^128 / Q) / x^64),  result = B + the low 64 coefficients of quotient * Q
- * The constants lack their constant term, which is added by hand below when Q has one, so that they fit
- * 64 bits; the missing factor x is the one that a product of reflected words brings.
- */
-TARGET_PCLMUL static inline uint64_t reduce(const crt_crc_engine *engine, __m128i block) {
-    __m128i constants = _mm_set_epi64x((long long)engine->barrett_poly, (long long)engine->barrett_quotient);
-    __m128i fold = _mm_cvtsi64_si128((long long)engine->fold_128.second);
-    __m128i t = _mm_xor_si128(_mm_clmulepi64_si128(block, fold, 0x00), _mm_srli_si128(block, 8));
-    __m128i quotient = _mm_clmulepi64_si128(t, constants, 0x00);
-    __m128i product = _mm_clmulepi64_si128(quotient, constants, 0x10);
-    uint64_t result = (uint64_t)_mm_extract_epi64(_mm_xor_si128(t, product), 1);
-    if (engine->poly >> 63) {
-        result ^= (uint64_t)_mm_cvtsi128_si64(quotient);
-    }
-    return result;
-}
-
-/* Folds whole blocks into `block`, reduces, and finishes the last bytes from the table. */
-TARGET_PCLMUL static inline uint64_t finish(const crt_crc_engine *engine, __m128i block, const uint8_t *data,
-                                            size_t len) {
-    const __m128i by_128 = load_fold(engine->fold_128);
-    for (; len >= 16; len -= 16, data += 16) {
-        block = fold_into(block, by_128, load_block(data));
-    }
-    return crt_crc_portable(engine, reduce(engine, block), data, len);
-}
+#include "crc_fold.h"
 
 TARGET_PCLMUL uint64_t crt_crc_pclmul(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {
-    if (len < 16) {
-        return crt_crc_portable(engine, state, data, len);
-    }
-    /* The register so far acts as if it were added to the first bytes of the data. */
-    __m128i a = _mm_xor_si128(load_block(data), _mm_cvtsi64_si128((long long)state));
-    if (len < 64) {
-        return finish(engine, a, data + 16, len - 16);
-    }
-    __m128i b = load_block(data + 16), c = load_block(data + 32), d = load_block(data + 48);
-    const __m128i by_512 = load_fold(engine->fold_512);
-    for (data += 64, len -= 64; len >= 64; len -= 64, data += 64) {
-        a = fold_into(a, by_512, load_block(data));
-        b = fold_into(b, by_512, load_block(data + 16));
-        c = fold_into(c, by_512, load_block(data + 32));
-        d = fold_into(d, by_512, load_block(data + 48));
-    }
-    /* Three independent multiplications instead of a chain: short messages notice. */
-    c = fold_into(a, load_fold(engine->fold_384), fold_into(c, load_fold(engine->fold_128), d));
-    return finish(engine, fold_into(b, load_fold(engine->fold_256), c), data, len);
+    return fold_message(engine, state, data, len);
 }
 
-TARGET_AVX512 static inline __m512i fold_wide(__m512i blocks, __m512i constants, const uint8_t *data) {
-    __m512i first = _mm512_clmulepi64_epi128(blocks, constants, 0x00);
-    __m512i second = _mm512_clmulepi64_epi128(blocks, constants, 0x11);
-    /* 0x96: the truth table of a three-way exclusive or. */
-    return _mm512_ternarylogic_epi64(first, second, _mm512_loadu_si512(data), 0x96);
+/* ---- 512-bit registers, each four blocks ---- */
+
+typedef struct wide {
+    __m512i a, b, c, d; /* 256 bytes in their order */
+} wide;
+
+/* The processor's own prefetching stops at the end of each page. Fetching what lies behind the data does no harm. */
+static inline void fetch_ahead(const uint8_t *data, size_t distance, size_t len) {
+    for (size_t line = 0; line < len; line += 64) {
+        __builtin_prefetch((const void *)((uintptr_t)data + distance + line));
+    }
 }
 
-/* Four wide registers hold the last 256 bytes; below that the narrow kernel is as fast. */
+#define AHEAD 6144
+
+TARGET_AVX512 static inline __m512i wide_constants(crt_crc_fold fold) {
+    return _mm512_broadcast_i32x4(fold_constants(fold));
+}
+
+TARGET_AVX512 static inline __m512i wide_into(__m512i moved, __m512i constants, __m512i target) {
+    __m512i first = _mm512_clmulepi64_epi128(moved, constants, 0x00);
+    __m512i second = _mm512_clmulepi64_epi128(moved, constants, 0x11);
+    return _mm512_ternarylogic_epi64(first, second, target, 0x96); /* the truth table of a three-way exclusive or */
+}
+
+TARGET_AVX512 static inline wide wide_load(const uint8_t *data) {
+    return (wide){_mm512_loadu_si512(data), _mm512_loadu_si512(data + 64), _mm512_loadu_si512(data + 128),
+                  _mm512_loadu_si512(data + 192)};
+}
+
+TARGET_AVX512 static inline wide wide_step(wide lanes, __m512i by_2048, const uint8_t *data) {
+    lanes.a = wide_into(lanes.a, by_2048, _mm512_loadu_si512(data));
+    lanes.b = wide_into(lanes.b, by_2048, _mm512_loadu_si512(data + 64));
+    lanes.c = wide_into(lanes.c, by_2048, _mm512_loadu_si512(data + 128));
+    lanes.d = wide_into(lanes.d, by_2048, _mm512_loadu_si512(data + 192));
+    return lanes;
+}
+
+/* Four registers into the last, without a chain of multiplications. */
+TARGET_AVX512 static inline __m512i wide_join(const crt_crc_engine *engine, wide lanes) {
+    __m512i last = wide_into(lanes.a, wide_constants(engine->fold_1536), lanes.d);
+    last = wide_into(lanes.b, wide_constants(engine->fold_1024), last);
+    return wide_into(lanes.c, wide_constants(engine->fold_512), last);
+}
+
+/* The four blocks of a register into its last; then the rest of the message. */
+TARGET_AVX512 static inline uint64_t wide_finish(const crt_crc_engine *engine, __m512i lane, const uint8_t *data,
+                                                 size_t len) {
+    const __m512i by_512 = wide_constants(engine->fold_512);
+    for (; len >= 64; len -= 64, data += 64) {
+        lane = wide_into(lane, by_512, _mm512_loadu_si512(data));
+    }
+    /* The constants for the last block are 0: it is not moved, but added below. */
+    __m512i moved = wide_into(lane, _mm512_loadu_si512(engine->within_512), _mm512_setzero_si512());
+    __m256i half = _mm256_xor_si256(_mm512_castsi512_si256(moved), _mm512_extracti64x4_epi64(moved, 1));
+    block last = block_xor(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    return fold_finish(engine, block_xor(last, _mm512_extracti32x4_epi32(lane, 3)), data, len);
+}
+
 TARGET_AVX512 uint64_t crt_crc_avx512(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {
-    if (len < 512) {
-        return crt_crc_pclmul(engine, state, data, len);
+    if (len < 256) {
+        return fold_message(engine, state, data, len);
     }
-    __m512i lanes[4];
-    for (int i = 0; i < 4; i++) {
-        lanes[i] = _mm512_loadu_si512(data + 64 * i);
-    }
-    lanes[0] = _mm512_xor_si512(lanes[0], _mm512_zextsi128_si512(_mm_cvtsi64_si128((long long)state)));
-
-    const __m512i by_2048 = _mm512_broadcast_i32x4(load_fold(engine->fold_2048));
+    wide lanes = wide_load(data);
+    lanes.a = _mm512_xor_si512(lanes.a, _mm512_zextsi128_si512(block_of(state, 0)));
+    const __m512i by_2048 = wide_constants(engine->fold_2048);
     for (data += 256, len -= 256; len >= 256; len -= 256, data += 256) {
-        for (int i = 0; i < 4; i++) {
-            lanes[i] = fold_wide(lanes[i], by_2048, data + 64 * i);
-        }
+        fetch_ahead(data, AHEAD, 256);
+        lanes = wide_step(lanes, by_2048, data);
     }
-    /* The 256 bytes carried are themselves a message congruent to all that was read. */
-    uint8_t carried[256];
-    for (int i = 0; i < 4; i++) {
-        _mm512_storeu_si512(carried + 64 * i, lanes[i]);
-    }
-    return crt_crc_pclmul(engine, crt_crc_pclmul(engine, 0, carried, sizeof(carried)), data, len);
+    return wide_finish(engine, wide_join(engine, lanes), data, len);
 }
 
-TARGET_SSE42 uint64_t crt_crc32c_sse42(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {
-    (void)engine;
+/* ---- the CRC32 instruction (Castagnoli's polynomial alone) ---- */
+
+TARGET_SSE42 static inline uint64_t crc32c_word(uint64_t state, const uint8_t *data) {
+    uint64_t word;
+    memcpy(&word, data, sizeof(word));
+    return _mm_crc32_u64(state, word);
+}
+
+TARGET_SSE42 static inline uint64_t crc32c_serial(uint64_t state, const uint8_t *data, size_t len) {
     for (; len >= 8; len -= 8, data += 8) {
-        uint64_t word;
-        memcpy(&word, data, sizeof(word));
-        state = _mm_crc32_u64(state, word);
+        state = crc32c_word(state, data);
     }
     for (; len > 0; len--, data++) {
         state = _mm_crc32_u8((uint32_t)state, *data);
     }
     return state;
+}
+
+/* It needs no set-up, folding has the higher speed: the break-even lies near here. */
+#define CRC32C_FOLD_FROM 192
+
+TARGET_SSE42 uint64_t crt_crc32c_sse42(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {
+    (void)engine;
+    return crc32c_serial(state, data, len);
+}
+
+TARGET_PCLMUL TARGET_SSE42 uint64_t crt_crc32c_pclmul(const crt_crc_engine *engine, uint64_t state,
+                                                      const uint8_t *data, size_t len) {
+    return len < CRC32C_FOLD_FROM ? crc32c_serial(state, data, len) : fold_message(engine, state, data, len);
+}
+
+/*
+ * One piece of CRT_CRC32C_PIECE bytes: its first third in four equal runs by the CRC32 instruction (four, because
+ * each waits for the one before), the rest by folding, all at once. The runs are then moved to the piece's end.
+ */
+TARGET_AVX512 static inline uint64_t crc32c_piece(const crt_crc_engine *engine, uint64_t state, const uint8_t *data) {
+    enum { RUN = CRT_CRC32C_RUN };
+    const __m512i by_2048 = wide_constants(engine->fold_2048);
+    const uint8_t *folded = data + 4 * RUN;
+    wide lanes = wide_load(folded);
+    uint64_t run[4] = {state, 0, 0, 0};
+    for (size_t at = 0; at < RUN; at += 32) {
+        if (at > 0) { /* the first 256 bytes were loaded above */
+            lanes = wide_step(lanes, by_2048, folded + 8 * at);
+        }
+        fetch_ahead(folded + 8 * at, CRT_CRC32C_PIECE, 256);
+        for (size_t word = at; word < at + 32; word += 8) {
+            run[0] = crc32c_word(run[0], data + word);
+            run[1] = crc32c_word(run[1], data + RUN + word);
+            run[2] = crc32c_word(run[2], data + 2 * RUN + word);
+            run[3] = crc32c_word(run[3], data + 3 * RUN + word);
+        }
+        for (size_t i = 0; at % 64 == 0 && i < 4; i++) {
+            fetch_ahead(data + i * RUN + at, CRT_CRC32C_PIECE, 64);
+        }
+    }
+    block moved = _mm_setzero_si128();
+    for (int i = 0; i < 4; i++) {
+        moved = block_xor(moved, block_multiply_first(block_of(run[i], 0), block_of(engine->run_shift[i], 0)));
+    }
+    return _mm_crc32_u64(0, block_first(moved)) ^ wide_finish(engine, wide_join(engine, lanes), data, 0);
+}
+
+TARGET_AVX512 uint64_t crt_crc32c_avx512(const crt_crc_engine *engine, uint64_t state, const uint8_t *data,
+                                         size_t len) {
+    if (len < CRC32C_FOLD_FROM) {
+        return crc32c_serial(state, data, len);
+    }
+    for (; len >= CRT_CRC32C_PIECE; len -= CRT_CRC32C_PIECE, data += CRT_CRC32C_PIECE) {
+        state = crc32c_piece(engine, state, data);
+    }
+    return len == 0 ? state : crt_crc_avx512(engine, state, data, len);
 }
 
 #endif

@@ -18,7 +18,7 @@ setup(
             "awscrt._core",
             build.sources_under("crt/common", "crt/crypto", "crt/checksums", "crt/io", "crt/codec", "native"),
             via_table=False,
-            needs=["libuv", "openssl"],
+            needs=["libuv", "openssl", "xxhash"],
         )
     ],
     **build.setup_options(),

@@ -2,12 +2,14 @@
 
 import array
 import inspect
+import os
+import platform
 import random
 import zlib
 
 import pytest
 
-from awscrt import checksums
+from awscrt import _core, checksums
 
 FUNCTIONS = [
     (checksums.crc32, 0xCBF43926, 0x190A55AD),
@@ -89,3 +91,61 @@ def test_combine_names_the_bad_argument(function, combine, prefix, bad):
         combine(0, bad, 0)
     with pytest.raises(ValueError, match="data_length2"):
         combine(0, 0, bad)
+
+
+@pytest.mark.parametrize("function, combine, prefix", COMBINES)
+def test_combine_takes_keywords_and_drops_high_bits(function, combine, prefix):
+    a, b = function(b"123"), function(b"456")
+    names = [f"{prefix}_result1", f"{prefix}_result2", "data_length2"]
+    assert list(inspect.signature(combine).parameters) == names
+    assert combine(**dict(zip(names, (a, b, 3)))) == function(b"123456")
+    if prefix != "crc64nvme":
+        assert combine(a + 2**32, b + 2**63, 3) == function(b"123456")
+        assert function(b"456", a + 2**32) == function(b"123456")
+    with pytest.raises(TypeError):
+        combine(1, 2)
+
+
+@pytest.mark.parametrize("function, check, zeros", FUNCTIONS)
+def test_pieces_of_every_length_give_the_whole(function, check, zeros):
+    """Crosses the limits between short inputs, table, narrow and wide registers, and the GIL's."""
+    data = bytes(i * 7 + (i >> 8) & 0xFF for i in range(80_000))
+    whole = function(data)
+    for cut in [*range(0, 600, 13), 5119, 5120, 5121, 24575, 24576, 24577, 79_999]:
+        assert function(data[cut:], function(data[:cut])) == whole
+
+
+VALUES = """
+from awscrt import _core, checksums
+data = bytes(range(256)) * 512
+print(sorted(_core.checksum_kernels().items()))
+for function in (checksums.crc32, checksums.crc32c, checksums.crc64nvme):
+    print(function(data))
+for name in ("64", "3_64", "3_128"):
+    print(getattr(checksums.XXHash, "compute_xxhash" + name)(data).hex())
+"""
+
+
+def test_environment_keeps_to_narrow_registers(run_python):
+    narrow = run_python(VALUES, AWS_COMMON_AVX2="0").stdout.splitlines()
+    wide = run_python(VALUES, AWS_COMMON_AVX2="1").stdout.splitlines()
+    assert "avx" not in narrow[0]
+    assert len(narrow) == 7 and narrow[1:] == wide[1:]
+
+
+def test_kernels_of_this_processor_are_chosen():
+    kernels = _core.checksum_kernels()
+    assert sorted(kernels) == ["crc32", "crc32c", "crc64nvme", "xxh3"]
+    if (
+        platform.machine() != "x86_64"
+        or not os.path.exists("/proc/cpuinfo")
+        or os.environ.get("AWS_COMMON_AVX2") == "0"
+    ):
+        pytest.skip("the processor's flags are read on Linux on x86-64")
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
+        flags = next(line for line in f if line.startswith("flags")).split()
+    wide = {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= set(flags)
+    assert kernels["xxh3"] == ("avx512" if wide else "avx2" if "avx2" in flags else "baseline")
+    expected = "avx512" if wide and "vpclmulqdq" in flags else "pclmul" if "pclmulqdq" in flags else None
+    if expected:
+        assert {kernels[name] for name in ("crc32", "crc32c", "crc64nvme")} == {expected}

@@ -1,49 +1,55 @@
 /*
- * awscrt.checksums: CRCs over any contiguous buffer.
+ * awscrt.checksums: the CRC functions, over any contiguous buffer. These are what Python calls, without a wrapper:
+ * for short inputs everything around the kernel is what takes the time.
  */
-#include "binding.h"
+#include "checksums.h"
 
-/* Below this the work takes less time than handing the GIL over. */
-enum { RELEASE_GIL_ABOVE = 5 * 1024 };
+/* ---- arguments ---- */
 
-typedef struct input {
-    crt_bytes bytes;
-    Py_buffer buffer;
-    bool has_buffer;
-} input;
-
-/* bytes and str are read in place, without the buffer protocol: most inputs are small. */
-static int input_open(PyObject *object, input *in) {
-    in->has_buffer = false;
-    Py_ssize_t size;
-    if (PyBytes_CheckExact(object)) {
-        char *data;
-        if (PyBytes_AsStringAndSize(object, &data, &size)) {
+int awscrt_parse_input_and_number(PyObject *const *args, Py_ssize_t count, PyObject *names, const char *function,
+                                  const char *number_name, PyObject **input, PyObject **number) {
+    Py_ssize_t keywords = names ? PyTuple_Size(names) : 0;
+    *input = count > 0 ? args[0] : NULL;
+    *number = count > 1 ? args[1] : NULL;
+    for (Py_ssize_t i = 0; i < keywords; i++) {
+        PyObject *name = PyTuple_GetItem(names, i);
+        PyObject **slot = PyUnicode_CompareWithASCIIString(name, "input") == 0       ? input
+                          : PyUnicode_CompareWithASCIIString(name, number_name) == 0 ? number
+                                                                                     : NULL;
+        if (!slot || *slot) {
+            PyErr_Format(PyExc_TypeError, "%s() got an unexpected or repeated argument '%U'", function, name);
             return -1;
         }
-        in->bytes = crt_bytes_of(data, (size_t)size);
-        return 0;
+        *slot = args[count + i];
     }
-    if (PyUnicode_Check(object)) {
-        const char *text = PyUnicode_AsUTF8AndSize(object, &size);
-        if (!text) {
-            return -1;
-        }
-        in->bytes = crt_bytes_of(text, (size_t)size);
-        return 0;
-    }
-    if (PyObject_GetBuffer(object, &in->buffer, PyBUF_SIMPLE)) {
+    if (count > 2 || !*input) {
+        PyErr_Format(PyExc_TypeError, "%s() takes input and an optional %s", function, number_name);
         return -1;
     }
-    in->has_buffer = true;
-    in->bytes = crt_bytes_of(in->buffer.buf, (size_t)in->buffer.len);
     return 0;
 }
 
-static void input_close(input *in) {
-    if (in->has_buffer) {
-        PyBuffer_Release(&in->buffer);
+/* ---- CRCs ---- */
+
+/* Everything but the usual call f(bytes): other arguments, other inputs, long inputs. */
+static int compute_generally(PyObject *const *args, Py_ssize_t count, PyObject *names, const char *function,
+                             const char *previous_name, uint64_t (*compute)(crt_bytes, uint64_t), uint64_t *crc) {
+    PyObject *object, *previous_object;
+    uint64_t previous = 0;
+    awscrt_input in;
+    if (awscrt_parse_input_and_number(args, count, names, function, previous_name, &object, &previous_object) ||
+        (previous_object && awscrt_parse_u64(previous_object, &previous)) || awscrt_input_open_text(object, &in)) {
+        return -1;
     }
+    if (in.bytes.len > AWSCRT_RELEASE_GIL_ABOVE) {
+        Py_BEGIN_ALLOW_THREADS;
+        *crc = compute(in.bytes, previous);
+        Py_END_ALLOW_THREADS;
+    } else {
+        *crc = compute(in.bytes, previous);
+    }
+    awscrt_input_close(&in);
+    return 0;
 }
 
 static uint64_t crc32_of(crt_bytes data, uint64_t previous) {
@@ -58,132 +64,117 @@ static uint64_t crc64nvme_of(crt_bytes data, uint64_t previous) {
     return crt_crc64nvme(data, previous);
 }
 
-/* 0 or -1 + OverflowError, TypeError. */
-static int parse_previous(PyObject *object, uint64_t *previous) {
-    *previous = PyLong_AsUnsignedLongLong(object);
-    return *previous == UINT64_MAX && PyErr_Occurred() ? -1 : 0;
-}
-
-/*
- * (input, previous=0), both also by keyword. Parsed by hand: PyArg_ParseTupleAndKeywords costs more than the
- * checksum of a short input.
- */
-static int parse_crc_arguments(PyObject *const *args, Py_ssize_t count, PyObject *names, const char *function,
-                               const char *previous_name, PyObject **data, PyObject **previous) {
-    Py_ssize_t keywords = names ? PyTuple_Size(names) : 0;
-    *data = count > 0 ? args[0] : NULL;
-    *previous = count > 1 ? args[1] : NULL;
-    for (Py_ssize_t i = 0; i < keywords; i++) {
-        PyObject *name = PyTuple_GetItem(names, i);
-        PyObject **slot = PyUnicode_CompareWithASCIIString(name, "input") == 0         ? data
-                          : PyUnicode_CompareWithASCIIString(name, previous_name) == 0 ? previous
-                                                                                       : NULL;
-        if (!slot || *slot) {
-            PyErr_Format(PyExc_TypeError, "%s() got an unexpected or repeated argument '%U'", function, name);
-            return -1;
-        }
-        *slot = args[count + i];
-    }
-    if (count > 2 || !*data) {
-        PyErr_Format(PyExc_TypeError, "%s() takes input and an optional %s", function, previous_name);
-        return -1;
-    }
-    return 0;
-}
-
-static PyObject *checksum(PyObject *const *args, Py_ssize_t count, PyObject *names, const char *function,
-                          const char *previous_name, uint64_t (*compute)(crt_bytes, uint64_t)) {
-    PyObject *data, *previous_object;
-    uint64_t previous = 0;
-    input in;
-    if (parse_crc_arguments(args, count, names, function, previous_name, &data, &previous_object) ||
-        (previous_object && parse_previous(previous_object, &previous)) || input_open(data, &in)) {
-        return NULL;
+static PyObject *crc32(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    crt_bytes data;
+    if (count == 1 && !names && awscrt_short_bytes(args[0], &data)) {
+        return PyLong_FromUnsignedLong(crt_crc32(data, 0));
     }
     uint64_t crc;
-    if (in.bytes.len > RELEASE_GIL_ABOVE) {
-        Py_BEGIN_ALLOW_THREADS;
-        crc = compute(in.bytes, previous);
-        Py_END_ALLOW_THREADS;
-    } else {
-        crc = compute(in.bytes, previous);
-    }
-    input_close(&in);
-    return PyLong_FromUnsignedLongLong(crc);
-}
-
-static PyObject *crc32(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
-    return checksum(args, count, names, "crc32", "previous_crc32", crc32_of);
+    return compute_generally(args, count, names, "crc32", "previous_crc32", crc32_of, &crc)
+               ? NULL
+               : PyLong_FromUnsignedLongLong(crc);
 }
 
 static PyObject *crc32c(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
-    return checksum(args, count, names, "crc32c", "previous_crc32c", crc32c_of);
+    crt_bytes data;
+    if (count == 1 && !names && awscrt_short_bytes(args[0], &data)) {
+        return PyLong_FromUnsignedLong(crt_crc32c(data, 0));
+    }
+    uint64_t crc;
+    return compute_generally(args, count, names, "crc32c", "previous_crc32c", crc32c_of, &crc)
+               ? NULL
+               : PyLong_FromUnsignedLongLong(crc);
 }
 
 static PyObject *crc64nvme(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
-    return checksum(args, count, names, "crc64nvme", "previous_crc64nvme", crc64nvme_of);
+    crt_bytes data;
+    if (count == 1 && !names && awscrt_short_bytes(args[0], &data)) {
+        return PyLong_FromUnsignedLongLong(crt_crc64nvme(data, 0));
+    }
+    uint64_t crc;
+    return compute_generally(args, count, names, "crc64nvme", "previous_crc64nvme", crc64nvme_of, &crc)
+               ? NULL
+               : PyLong_FromUnsignedLongLong(crc);
 }
 
+/* ---- combination ---- */
+
 /* An int within 64 bits, else ValueError that names the argument. */
-static int combine_argument(PyObject *value, const char *prefix, const char *name, uint64_t *out) {
+static int combine_argument(PyObject *value, const char *name, uint64_t *out) {
     *out = PyLong_Check(value) ? PyLong_AsUnsignedLongLong(value) : UINT64_MAX;
     if (PyLong_Check(value) && !(*out == UINT64_MAX && PyErr_Occurred())) {
         return 0;
     }
     PyErr_Clear();
-    PyErr_Format(PyExc_ValueError, "%s%s must be an int from 0 to 2**64 - 1, got %R", prefix, name, value);
+    PyErr_Format(PyExc_ValueError, "%s must be an int from 0 to 2**64 - 1, got %R", name, value);
     return -1;
 }
 
-static int combine_arguments(PyObject *args, const char *prefix, uint64_t *a, uint64_t *b, uint64_t *len_b) {
+/* (<crc>_result1, <crc>_result2, data_length2), also by keyword: names is a NULL-terminated list of the three. */
+static int combine_arguments(PyObject *args, PyObject *keywords, const char *format, char **names, uint64_t *a,
+                             uint64_t *b, uint64_t *len_b) {
     PyObject *first, *second, *length;
-    if (!PyArg_ParseTuple(args, "OOO:combine", &first, &second, &length)) {
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, format, names, &first, &second, &length)) {
         return -1;
     }
-    return combine_argument(first, prefix, "_result1", a) || combine_argument(second, prefix, "_result2", b) ||
-                   combine_argument(length, "", "data_length2", len_b)
+    return combine_argument(first, names[0], a) || combine_argument(second, names[1], b) ||
+                   combine_argument(length, names[2], len_b)
                ? -1
                : 0;
 }
 
-static PyObject *combine_crc32(PyObject *module, PyObject *args) {
+static PyObject *combine_crc32(PyObject *module, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"crc32_result1", "crc32_result2", "data_length2", NULL};
     uint64_t a, b, len_b;
-    if (combine_arguments(args, "crc32", &a, &b, &len_b)) {
+    if (combine_arguments(args, keywords, "OOO:combine_crc32", names, &a, &b, &len_b)) {
         return NULL;
     }
     return PyLong_FromUnsignedLong(crt_crc32_combine((uint32_t)a, (uint32_t)b, len_b));
 }
 
-static PyObject *combine_crc32c(PyObject *module, PyObject *args) {
+static PyObject *combine_crc32c(PyObject *module, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"crc32c_result1", "crc32c_result2", "data_length2", NULL};
     uint64_t a, b, len_b;
-    if (combine_arguments(args, "crc32c", &a, &b, &len_b)) {
+    if (combine_arguments(args, keywords, "OOO:combine_crc32c", names, &a, &b, &len_b)) {
         return NULL;
     }
     return PyLong_FromUnsignedLong(crt_crc32c_combine((uint32_t)a, (uint32_t)b, len_b));
 }
 
-static PyObject *combine_crc64nvme(PyObject *module, PyObject *args) {
+static PyObject *combine_crc64nvme(PyObject *module, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"crc64nvme_result1", "crc64nvme_result2", "data_length2", NULL};
     uint64_t a, b, len_b;
-    if (combine_arguments(args, "crc64nvme", &a, &b, &len_b)) {
+    if (combine_arguments(args, keywords, "OOO:combine_crc64nvme", names, &a, &b, &len_b)) {
         return NULL;
     }
     return PyLong_FromUnsignedLongLong(crt_crc64nvme_combine(a, b, len_b));
 }
 
-#define CRC_DOC(name, previous, what)                                                                        \
-    name "($module, /, input, " previous "=0)\n--\n\n" what                                                  \
-         " of a str (as UTF-8) or any contiguous buffer, continuing from the finished\nchecksum of the data "\
-         "before it."
+static PyObject *checksum_kernels(PyObject *module, PyObject *unused) {
+    return Py_BuildValue("{ssssssss}", "crc32", crt_crc32_kernel(), "crc32c", crt_crc32c_kernel(), "crc64nvme",
+                         crt_crc64nvme_kernel(), "xxh3", crt_xxh3_kernel());
+}
+
+#define CRC_DOC(name, what)                                                                                    \
+    name "($module, /, input, previous_" name "=0)\n--\n\n" what                                               \
+         " of a str (as UTF-8) or any C-contiguous buffer, continuing from the finished\nchecksum of the data " \
+         "before it. Over 5 KiB the GIL is released.\n\n"                                                      \
+         ":raises OverflowError: the previous checksum is not within 64 bits\n"                                \
+         ":raises BufferError: the buffer is not contiguous"
+#define COMBINE_DOC(name, what)                                                                                \
+    "combine_" name "($module, /, " name "_result1, " name "_result2, data_length2)\n--\n\n" what              \
+    " of A + B from those of A and B and the length of B in bytes.\n\n"                                        \
+    ":raises ValueError: an argument is not an int from 0 to 2**64 - 1"
+#define FASTCALL(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
+#define KEYWORDS(function) (PyCFunction)(void (*)(void))(function), METH_VARARGS | METH_KEYWORDS
 
 PyMethodDef awscrt_checksum_methods[] = {
-    {"crc32", (PyCFunction)(void (*)(void))crc32, METH_FASTCALL | METH_KEYWORDS,
-     CRC_DOC("crc32", "previous_crc32", "CRC-32/ISO-HDLC (the one of zlib)")},
-    {"crc32c", (PyCFunction)(void (*)(void))crc32c, METH_FASTCALL | METH_KEYWORDS,
-     CRC_DOC("crc32c", "previous_crc32c", "CRC-32C (Castagnoli)")},
-    {"crc64nvme", (PyCFunction)(void (*)(void))crc64nvme, METH_FASTCALL | METH_KEYWORDS,
-     CRC_DOC("crc64nvme", "previous_crc64nvme", "CRC-64/NVME")},
-    {"combine_crc32", combine_crc32, METH_VARARGS, "(crc1, crc2, length2) -> crc of both parts"},
-    {"combine_crc32c", combine_crc32c, METH_VARARGS, "(crc1, crc2, length2) -> crc of both parts"},
-    {"combine_crc64nvme", combine_crc64nvme, METH_VARARGS, "(crc1, crc2, length2) -> crc of both parts"},
+    {"crc32", FASTCALL(crc32), CRC_DOC("crc32", "CRC-32/ISO-HDLC (the one of zlib)")},
+    {"crc32c", FASTCALL(crc32c), CRC_DOC("crc32c", "CRC-32C (Castagnoli)")},
+    {"crc64nvme", FASTCALL(crc64nvme), CRC_DOC("crc64nvme", "CRC-64/NVME")},
+    {"combine_crc32", KEYWORDS(combine_crc32), COMBINE_DOC("crc32", "CRC-32")},
+    {"combine_crc32c", KEYWORDS(combine_crc32c), COMBINE_DOC("crc32c", "CRC-32C")},
+    {"combine_crc64nvme", KEYWORDS(combine_crc64nvme), COMBINE_DOC("crc64nvme", "CRC-64/NVME")},
+    {"checksum_kernels", checksum_kernels, METH_NOARGS, "The kernels in use, by algorithm."},
     {NULL, NULL, 0, NULL},
 };

@@ -127,6 +127,15 @@ class Library(NamedTuple):
 
 
 LIBRARIES = {
+    "xxhash": Library(
+        "libxxhash",
+        "0.8.0",
+        "xxhash.h",
+        (),  # its header holds the whole library: nothing is linked
+        (),
+        (),
+        {"apt": "libxxhash-dev", "dnf": "xxhash-devel", "brew": "xxhash", "apk": "xxhash-dev"},
+    ),
     "libuv": Library(
         "libuv",
         "1.44",
@@ -262,6 +271,8 @@ def require_library(name: str) -> LibraryFlags:
     elif not _compiles(f"#include <{library.header}>\nint probe;", *[f"-l{part}" for part in library.shared]):
         raise _missing(name, library)
 
+    if not library.shared:
+        return LibraryFlags(include, [], [], [])
     must_be_static = os.environ.get("AWS_CRT_BUILD_FORCE_STATIC_LIBS") == "1"
     if name == "openssl" and os.environ.get("AWS_CRT_BUILD_USE_SYSTEM_LIBCRYPTO") == "1":
         archives: List[str] = []

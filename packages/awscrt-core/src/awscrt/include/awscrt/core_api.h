@@ -143,7 +143,9 @@ CRT_FN(crt_source *, awscrt_source_of_buffer, (PyObject *buffer));
     X(awscrt_exception) X(awscrt_raise) X(awscrt_code_of_exception) X(awscrt_report)                          \
     X(awscrt_bootstrap_get) X(awscrt_socket_options_get) X(awscrt_tls_options_get) X(awscrt_tls_ctx_get)      \
     X(awscrt_source_of_input_stream) X(awscrt_source_of_buffer) X(awscrt_drop)                          \
-    X(awscrt_input_stream_object) X(crt_tls_cancel)
+    X(awscrt_input_stream_object) X(crt_tls_cancel) \
+    X(crt_xxh_size) X(crt_xxh) X(crt_xxh_stream_new) X(crt_xxh_stream_update) X(crt_xxh_stream_digest)        \
+    X(crt_xxh_stream_free)
 
 #if defined(CRT_CORE_VIA_TABLE)
 #define AWSCRT_CORE_MEMBER(name) CRT_TYPEOF(name) fn_##name;
