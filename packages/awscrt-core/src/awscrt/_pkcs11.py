@@ -44,8 +44,6 @@ class Pkcs11Lib(NativeResource):
         AWS_ERROR_INVALID_ARGUMENT (behavior)
     """
 
-    __slots__ = ()
-
     InitializeFinalizeBehavior = _InitializeFinalizeBehavior
 
     def __init__(self, *, file: str, behavior: Optional[_InitializeFinalizeBehavior] = None) -> None:
