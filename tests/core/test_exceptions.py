@@ -1,7 +1,10 @@
 """Codes become exceptions and exceptions become codes, as users of the AWS runtime know them."""
 
 import copy
+import json
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +27,33 @@ def test_codes_that_mean_a_built_in(code, expected):
     error = from_code(code)
     assert type(error) is expected
     assert error.args == ()
+
+
+EVERY_CODE = [int(code) for code in json.loads((Path(__file__).parent / "surface_core.json").read_text())["errors"]]
+
+
+def test_messages_are_sentences_of_their_own(probe):
+    messages = {}
+    for code in EVERY_CODE:
+        with pytest.raises(RuntimeError) as caught:
+            probe.raise_code(code, None)
+        message = re.fullmatch(rf"{code} \(\w+\): (.+)", str(caught.value))[1]
+        assert re.fullmatch(r"[A-Z].{14,180}[.)]|.*pip install [\w-]+", message), message
+        assert not re.search(r"(?i)todo|fixme|placeholder|lorem|AWS_[A-Z_]+_[A-Z_]+_[A-Z_]+_[A-Z_]+ ", message)
+        assert message not in messages, f"{code} says the same as {messages[message]}"
+        messages[message] = code
+    assert len(messages) == 469
+
+
+@pytest.mark.parametrize("code", EVERY_CODE)
+def test_every_code_names_its_exception(code):
+    error = from_code(code)
+    if type(error) is AwsCrtError:
+        assert re.fullmatch(r"(DEPRECATED_)?AWS_[A-Z0-9_]+", error.name)
+        assert str(error) == f"{error.name}: {error.message}"
+        assert pickle.loads(pickle.dumps(error)).__dict__ == error.__dict__
+    else:
+        assert (code, type(error)) in BUILT_INS
 
 
 def test_other_codes():
@@ -85,6 +115,22 @@ def test_round_trips(error, round_trip):
     assert type(again) is type(error)
     assert again.__dict__ == error.__dict__
     assert again.args == error.args
+    assert (str(again), repr(again)) == (str(error), repr(error))
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_round_trips_keep_what_was_added(protocol):
+    error = from_code(1048)
+    error.request_id = "id"
+    again = pickle.loads(pickle.dumps(error, protocol))
+    assert (again.code, again.request_id) == (1048, "id")
+
+
+def test_keywords_leave_args_empty():
+    assert AwsCrtError(code=1, name="N", message="m").args == ()
+    assert AwsCrtError(1, "N", "m").args == (1, "N", "m")
+    assert AwsCrtError.__mro__[1] is Exception
+    assert repr(Detailed(code=8, name="N", message="m", status=404)) == "Detailed(name='N', message='m', code=8)"
 
 
 def test_equality_is_identity():

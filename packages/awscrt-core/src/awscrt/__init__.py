@@ -18,27 +18,32 @@ if TYPE_CHECKING:
 
 __path__ += portions((entry for entry in sys.path if isinstance(entry, str)), __name__, __path__)
 
-# What `from awscrt import *` gives when everything is installed.
-_PUBLIC = (
-    "aio",
-    "auth",
-    "aws_iot_metrics",
-    "crypto",
-    "http",
-    "io",
-    "logging",
-    "mqtt",
-    "mqtt5",
-    "mqtt_request_response",
-    "s3",
-    "websocket",
-)
+# What `from awscrt import *` gives when everything is installed, and the distribution that brings it.
+_PUBLIC = {
+    "aio": "awscrt-core",
+    "auth": "awscrt-http",
+    "aws_iot_metrics": "awscrt-mqtt",
+    "crypto": "awscrt-core",
+    "http": "awscrt-http",
+    "io": "awscrt-core",
+    "logging": "awscrt-core",
+    "mqtt": "awscrt-mqtt",
+    "mqtt5": "awscrt-mqtt",
+    "mqtt_request_response": "awscrt-mqtt",
+    "s3": "awscrt-s3",
+    "websocket": "awscrt-http",
+}
 
 if not TYPE_CHECKING:  # a checker would take it for "any name exists"
 
     def __getattr__(name: str) -> list[str]:
         if name == "__all__":
             return installed(__name__, __path__, _PUBLIC)
+        if name in _PUBLIC:
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}: write 'import {__name__}.{name}', "
+                f"and install it with 'pip install {_PUBLIC[name]}' if that is missing"
+            )
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
