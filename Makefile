@@ -10,7 +10,7 @@
 PYTHON := $(shell tools/find-python.sh)
 JOBS := $(shell getconf _NPROCESSORS_ONLN)
 SOAK_SECONDS ?= 60
-FUZZ_SECONDS ?= 30
+FUZZ_SECONDS ?= 60
 
 VENV := .venv
 PY := $(CURDIR)/$(VENV)/bin/python
@@ -156,7 +156,7 @@ fuzz:
 	@set -e; for target in $$(find build/crt-fuzz -maxdepth 1 -name 'fuzz_*' -type f -perm -u+x); do \
 		corpus=$(CACHE)/corpus/$$(basename $$target); mkdir -p $$corpus; \
 		echo "== $$(basename $$target)"; \
-		$$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 $$corpus; \
+		$$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 $$corpus crt/fuzz/seeds/$$(basename $$target); \
 	done
 
 .PHONY: clean
