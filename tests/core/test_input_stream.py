@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from awscrt.io import InputStream
+from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup, InputStream
 
 DATA = bytes(range(256)) * 300
 
@@ -112,6 +112,24 @@ def test_nothing_for_now_is_not_the_end(probe, bootstrap):
 
     assert read_all(probe, bootstrap, Slow()) == b"onetwo"
     assert read_all(probe, bootstrap, SlowInto()) == b"onetwo"
+
+
+def test_a_loop_that_ends_ends_the_waiting_as_well(probe):
+    asked = threading.Event()
+
+    class Never:
+        def read(self, size):
+            asked.set()
+            raise BlockingIOError
+
+    group = EventLoopGroup(1)
+    ended = group.shutdown_event
+    bootstrap = ClientBootstrap(group, DefaultHostResolver(group))
+    future = probe.read_all(bootstrap, InputStream(Never()), 10, False, False)
+    assert asked.wait(10)
+    del group, bootstrap
+    assert future.exception(10).name == "AWS_IO_EVENT_LOOP_SHUTDOWN"
+    assert ended.wait(10)
 
 
 def test_the_end_is_remembered_until_a_rewind(probe, bootstrap):

@@ -37,6 +37,11 @@ def test_http_with_asyncio(nginx: Any) -> None:
     assert "received 8000 bytes" in run_sample("http_get_asyncio.py", "localhost", nginx.port, "/page")
 
 
+def test_event_loops_of_ones_own(nginx: Any) -> None:
+    nginx.add_file("page", b"x")
+    assert run_sample("io_lifecycle.py", "localhost", nginx.port, "/page").splitlines() == ["status 200", "joined True"]
+
+
 def test_s3_transfer(s3_endpoint: Any, tmp_path: Path) -> None:
     source, copy = tmp_path / "source", tmp_path / "copy"
     source.write_bytes(os.urandom(20 << 20))

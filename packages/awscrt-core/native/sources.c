@@ -5,6 +5,7 @@
  * stream's method under the GIL straight into the engine's memory, and completes as a deferred task, so that
  * the engine goes on with its I/O after the GIL is given back.
  */
+#include "../crt/io/loop_internal.h"
 #include "binding.h"
 
 enum { RETRY_FIRST_MS = 1, RETRY_LAST_MS = 32 };
@@ -156,7 +157,8 @@ typedef struct reader {
     uint64_t retry_ms;
     awscrt_event event;
     crt_task task;
-    crt_timer timer;
+    crt_timer timer; /* to ask again; a loop that ends meanwhile drops timers, and tells the attachment */
+    crt_attachment attachment;
 } reader;
 
 static void reader_finish(reader *self, int status, size_t count) {
@@ -177,16 +179,27 @@ static void reader_ask(reader *self) {
     awscrt_deliver(&sink, &self->event);
 }
 
+static void reader_ask_later(reader *self) {
+    crt_loop_attach(self->loop, &self->attachment);
+    crt_timer_start(&self->timer, self->retry_ms);
+    self->retry_ms = self->retry_ms < RETRY_LAST_MS ? self->retry_ms * 2 : RETRY_LAST_MS;
+}
+
 static void reader_retry(crt_timer *timer) {
-    reader_ask(CRT_CONTAINER(timer, reader, timer));
+    reader *self = CRT_CONTAINER(timer, reader, timer);
+    crt_loop_detach(&self->attachment);
+    reader_ask(self);
+}
+
+static void reader_loop_ended(crt_attachment *attachment) {
+    reader_finish(CRT_CONTAINER(attachment, reader, attachment), AWS_IO_EVENT_LOOP_SHUTDOWN, 0);
 }
 
 static void reader_deliver(awscrt_event *event) {
     reader *self = CRT_CONTAINER(event, reader, event);
     Py_ssize_t n = read_stream(self->stream, self->space);
     if (n == READ_WOULD_BLOCK) {
-        crt_timer_start(&self->timer, self->retry_ms);
-        self->retry_ms = self->retry_ms < RETRY_LAST_MS ? self->retry_ms * 2 : RETRY_LAST_MS;
+        reader_ask_later(self);
         return;
     }
     if (n == READ_FAILED) {
@@ -265,6 +278,7 @@ crt_source *awscrt_source_of_input_stream(PyObject *stream) {
     self->event.deliver = reader_deliver;
     self->event.discard = reader_discard;
     self->task.run = reader_completed;
+    self->attachment.on_shutdown = reader_loop_ended;
     return &self->source;
 }
 
