@@ -1,9 +1,9 @@
 """Event-stream messages as bytes, for those who bring their own transport.
 
-    decoder = EventStreamDecoder()
-    decoder.add_data(encode_message([Header.from_string(":event-type", "tick")], b"{}"))
-    for message in decoder:
-        print(message.headers, message.payload)
+decoder = EventStreamDecoder()
+decoder.add_data(encode_message([Header.from_string(":event-type", "tick")], b"{}"))
+for message in decoder:
+    print(message.headers, message.payload)
 """
 
 from __future__ import annotations

@@ -414,8 +414,9 @@ class ClientContinuation(NativeResource):
         :param flags: see :class:`MessageFlag`
         :param on_flush: called as ``on_flush(error=)`` before the future completes
         :return: future of None, which completes when the message was handed to the system
-        :raises RuntimeError: the connection is not open or not accepted yet (AWS_ERROR_EVENT_STREAM_RPC_CONNECTION_CLOSED),
-            the continuation is activated already, or something is too long
+        :raises RuntimeError: the connection is not open or not accepted yet
+            (AWS_ERROR_EVENT_STREAM_RPC_CONNECTION_CLOSED), the continuation is activated already, or something is
+            too long
         :raises ValueError: the name of a header, or a STRING, is too long
         :raises TypeError: an argument of a wrong type
         :raises AttributeError: an element of ``headers`` is no Header

@@ -43,10 +43,16 @@ class Peer:
 
     def receive_exactly(self, count: int) -> bytes:
         """So many bytes. Raises EOFError when the client closes first."""
-        while len(self._buffer) < count:
+        pieces, size = [self._buffer], len(self._buffer)
+        self._buffer = b""
+        while size < count:
             self._fill()
-        data, self._buffer = self._buffer[:count], self._buffer[count:]
-        return data
+            pieces.append(self._buffer)
+            size += len(self._buffer)
+            self._buffer = b""
+        data = b"".join(pieces)
+        self._buffer = data[count:]
+        return data[:count]
 
     def receive_all(self) -> bytes:
         """Everything until the client closes."""
@@ -77,16 +83,29 @@ class ScriptedServer:
     """Runs ``script(peer)`` on a thread for each connection, and closes the connection when it returns.
 
     :param context: makes it a TLS server
+    :param path: listens on a Unix socket there; ``port`` is 0 then
     """
 
-    def __init__(self, script: Callable[[Peer], None], *, context: Optional[ssl.SSLContext] = None) -> None:
+    def __init__(
+        self,
+        script: Callable[[Peer], None],
+        *,
+        context: Optional[ssl.SSLContext] = None,
+        path: Optional[str] = None,
+    ) -> None:
         self._script = script
         self._context = context
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._path = path
+        if path is None:
+            self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        else:
+            self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._listener.bind(path)
+            self._listener.listen(128)
         self._threads: List[threading.Thread] = []
         self._peers: List[Peer] = []
         self._closing = False
-        self.port: int = self._listener.getsockname()[1]
+        self.port: int = 0 if path is not None else self._listener.getsockname()[1]
         self.errors: List[BaseException] = []  #: what scripts raised, besides the client hanging up
 
     @property
@@ -129,13 +148,20 @@ class ScriptedServer:
         finally:
             peer.socket.close()
 
+    def _dial(self) -> None:
+        if self._path is None:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        else:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+                caller.connect(self._path)
+
     def close(self) -> None:
         """Breaks all connections and waits for the scripts."""
         if self._closing:
             return
         self._closing = True
         try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()  # wakes accept()
+            self._dial()  # wakes accept()
         except OSError:
             pass
         self._listener.close()
