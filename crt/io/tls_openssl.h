@@ -10,6 +10,14 @@
 CRT_HIDDEN int crt_openssl_ctx_new(const crt_tls_ctx_options *options, void **ctx, crt_fault *fault);
 CRT_HIDDEN bool crt_openssl_cipher_pref_supported(int cipher_pref);
 
+/* Where systems keep their trust roots, by falling preference; not constant so that tests can point elsewhere. */
+enum { CRT_TRUST_PLACES = 6 };
+typedef struct crt_trust_places {
+    const char *directories[CRT_TRUST_PLACES];
+    const char *bundles[CRT_TRUST_PLACES];
+} crt_trust_places;
+extern CRT_HIDDEN crt_trust_places crt_openssl_trust_places;
+
 /* tls_openssl_trust.c. *out has one reference. The system's roots may still be absent from their store: while
    crt_openssl_system_store_pending says so, crt_openssl_load_system_store has to be called, where it may block. */
 CRT_HIDDEN int crt_openssl_system_store(X509_STORE **out, crt_fault *fault);
@@ -37,6 +45,8 @@ CRT_HIDDEN void crt_openssl_handshake_reason(const SSL *ssl, const char *host, c
                                              size_t size);
 /* The hosts that a certificate is valid for: "a.example, *.b.example". */
 CRT_HIDDEN void crt_openssl_names(const X509 *certificate, char *out, size_t size);
+/* Of an alert's number: "handshake failure", "certificate required". */
+CRT_HIDDEN const char *crt_openssl_alert_name(int alert);
 /* The alert that the peer sent, when that is what the last error in the queue says; else NULL. */
 CRT_HIDDEN const char *crt_openssl_alert(void);
 

@@ -14,19 +14,26 @@
 
 #include "../common/internal.h"
 #include "tls_openssl.h"
+#include "tls_provider.h"
 
-static const char *const directories[] = {
-    "/etc/ssl/certs",          "/etc/pki/tls/certs", "/system/etc/security/cacerts",
-    "/usr/local/share/certs",  "/etc/openssl/certs",
-};
-
-static const char *const bundles[] = {
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/pki/tls/cacert.pem",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/cert.pem",
+crt_trust_places crt_openssl_trust_places = {
+    .directories =
+        {
+            "/etc/ssl/certs",
+            "/etc/pki/tls/certs",
+            "/system/etc/security/cacerts",
+            "/usr/local/share/certs",
+            "/etc/openssl/certs",
+        },
+    .bundles =
+        {
+            "/etc/ssl/certs/ca-certificates.crt",
+            "/etc/pki/tls/certs/ca-bundle.crt",
+            "/etc/ssl/ca-bundle.pem",
+            "/etc/pki/tls/cacert.pem",
+            "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+            "/etc/ssl/cert.pem",
+        },
 };
 
 static struct {
@@ -62,10 +69,10 @@ static void init_roots(void) {
     crt_fork_watch(&fork_hook);
 }
 
-static const char *first_existing(const char *const *paths, size_t count) {
+static const char *first_existing(const char *const paths[CRT_TRUST_PLACES]) {
     size_t i;
 
-    for (i = 0; i < count; i++) {
+    for (i = 0; i < CRT_TRUST_PLACES && paths[i]; i++) {
         if (access(paths[i], R_OK) == 0) {
             return paths[i];
         }
@@ -100,20 +107,29 @@ static bool has_hashed_names(const char *path) {
     return found;
 }
 
+bool crt_tls_system_roots(const char **directory, const char **bundle) {
+    *bundle = NULL;
+    *directory = first_existing(crt_openssl_trust_places.directories);
+    if (*directory && has_hashed_names(*directory)) {
+        return true;
+    }
+    *directory = NULL;
+    *bundle = first_existing(crt_openssl_trust_places.bundles);
+    return *bundle != NULL;
+}
+
 /* Lock held. */
 static void find_roots(void) {
-    const char *directory = first_existing(directories, sizeof(directories) / sizeof(directories[0]));
-    const char *bundle = first_existing(bundles, sizeof(bundles) / sizeof(bundles[0]));
-    bool hashed = directory && has_hashed_names(directory);
-    X509_STORE *store = hashed || bundle ? X509_STORE_new() : NULL;
+    const char *directory, *bundle;
+    X509_STORE *store = crt_tls_system_roots(&directory, &bundle) ? X509_STORE_new() : NULL;
 
-    if (store && hashed && X509_STORE_load_path(store, directory) != 1) {
+    if (store && directory && X509_STORE_load_path(store, directory) != 1) {
         X509_STORE_free(store);
         store = NULL;
     }
     ERR_clear_error();
     roots.store = store;
-    roots.bundle = store && !hashed ? bundle : NULL;
+    roots.bundle = store ? bundle : NULL;
 }
 
 int crt_openssl_system_store(X509_STORE **out, crt_fault *fault) {

@@ -341,7 +341,7 @@ def archives(pki):
     return made
 
 
-@pytest.fixture(params=["pem", "paths", "aes", "legacy", "3des", "archive bytes"])
+@pytest.fixture(params=["pem", "paths", "aes", "3des", "archive bytes"])
 def identity(request, pki, archives):
     cert, key = pki.path("client.pem"), pki.path("client.key")
     if request.param == "paths":
@@ -364,6 +364,19 @@ def test_a_client_certificate_is_presented(pki, serve, connect, identity, versio
 
 def test_a_client_certificate_that_nobody_asks_for(serve, connect, identity):
     assert connect(serve().port, identity) == ""
+
+
+def test_an_archive_with_algorithms_of_old(pki, serve, connect, archives):
+    """RC2 needs OpenSSL's legacy provider: used where it is installed, else the message says what to do."""
+    identity = TlsContextOptions.create_client_with_mtls_pkcs12(archives["legacy"], "secret")
+    try:
+        ClientTlsContext(identity)
+    except RuntimeError as error:
+        assert str(error).startswith("1033 (AWS_IO_TLS_CTX_ERROR)") and "export it again" in str(error)
+        return
+    server = serve("good", *ASKS, "-CAfile", pki.path("ca.pem"))
+    assert connect(server.port, identity) == ""
+    assert server.prints("subject=CN ?= ?device")
 
 
 def test_no_client_certificate_when_one_is_demanded(pki, serve, connect):
@@ -453,7 +466,9 @@ def peer(behave):
 
 
 def read_to_end(connection):
-    return b"".join(iter(lambda: connection.recv(65536), b""))
+    with contextlib.suppress(ConnectionResetError):  # what a client does that leaves bytes unread
+        while connection.recv(65536):
+            pass
 
 
 def test_a_silent_server_times_out_after_the_time_that_was_set(connect):
