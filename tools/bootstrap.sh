@@ -52,6 +52,7 @@ program openssl openssl openssl openssl openssl
 program nginx nginx-light nginx nginx nginx
 program mosquitto mosquitto mosquitto mosquitto mosquitto
 program softhsm2-util softhsm2 softhsm softhsm softhsm
+program nghttpd nghttp2-server nghttp2 nghttp2 nghttp2
 program tinyproxy tinyproxy tinyproxy tinyproxy tinyproxy
 [ "$(uname)" = Darwin ] || program patchelf patchelf patchelf patchelf patchelf
 if [ "${1:-}" = fuzz ]; then

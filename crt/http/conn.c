@@ -95,6 +95,20 @@ static void drop_life(crt_http_conn *conn) {
     conn->protocol->conn_free(conn);
 }
 
+int crt_http_conn_post(crt_http_conn *conn, crt_task *task) {
+    if (!may_post(conn)) {
+        return AWS_ERROR_HTTP_CONNECTION_CLOSED;
+    }
+    crt_ref_inc(&conn->lives);
+    crt_loop_post(conn->loop, task);
+    has_posted(conn);
+    return 0;
+}
+
+void crt_http_conn_task_done(crt_http_conn *conn) {
+    drop_life(conn);
+}
+
 static void run_mail(crt_task *task, int status) {
     crt_http_conn *conn = CRT_CONTAINER(task, crt_http_conn, mail_task);
     __atomic_store_n(&conn->mail_posted, 0, __ATOMIC_SEQ_CST);
@@ -235,4 +249,74 @@ int crt_http_conn_version(const crt_http_conn *conn) {
 
 crt_loop *crt_http_conn_loop(const crt_http_conn *conn) {
     return conn->loop;
+}
+
+/* ---- what only HTTP/2 has ---- */
+
+typedef struct conn_credit {
+    crt_task task;
+    crt_http_conn *conn;
+    uint32_t n;
+} conn_credit;
+
+static void run_credit(crt_task *task, int status) {
+    conn_credit *credit = CRT_CONTAINER(task, conn_credit, task);
+    crt_http_conn *conn = credit->conn;
+    if (!conn->closing) {
+        conn->protocol->conn_credit(conn, credit->n);
+    }
+    crt_free(credit);
+    crt_http_conn_task_done(conn);
+}
+
+void crt_http_conn_update_window(crt_http_conn *conn, uint32_t n) {
+    if (!conn->protocol->conn_credit || n == 0 || conn->generation != crt_fork_generation()) {
+        return;
+    }
+    conn_credit *credit = crt_calloc(1, sizeof(*credit));
+    if (!credit) {
+        return; /* the peer waits for the next update */
+    }
+    credit->task.run = run_credit;
+    credit->conn = conn;
+    credit->n = n;
+    if (crt_http_conn_post(conn, &credit->task)) {
+        crt_free(credit);
+    }
+}
+
+static void run_ping(crt_task *task, int status) {
+    crt_http_ping *ping = CRT_CONTAINER(task, crt_http_ping, task);
+    crt_http_conn *conn = ping->conn;
+    if (conn->closing) {
+        crt_fault fault = crt_http_fault_of_streams(conn);
+        ping->done(ping->user, &fault, 0);
+        crt_free(ping);
+    } else {
+        ping->began_ns = crt_clock_ns();
+        conn->protocol->ping(conn, ping);
+    }
+    crt_http_conn_task_done(conn);
+}
+
+int crt_http_conn_ping(crt_http_conn *conn, crt_http_ping_fn done, void *user) {
+    if (!conn->protocol->ping) {
+        return AWS_ERROR_UNSUPPORTED_OPERATION;
+    }
+    if (conn->generation != crt_fork_generation()) {
+        return AWS_ERROR_HTTP_CONNECTION_CLOSED;
+    }
+    crt_http_ping *ping = crt_calloc(1, sizeof(*ping));
+    if (!ping) {
+        return AWS_ERROR_OOM;
+    }
+    ping->task.run = run_ping;
+    ping->conn = conn;
+    ping->done = done;
+    ping->user = user;
+    int status = crt_http_conn_post(conn, &ping->task);
+    if (status) {
+        crt_free(ping);
+    }
+    return status;
 }

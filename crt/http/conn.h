@@ -13,6 +13,9 @@
 /* What a thread wants of a stream. */
 enum { CRT_HTTP_MAIL_ACTIVATE = 1, CRT_HTTP_MAIL_CANCEL = 2, CRT_HTTP_MAIL_CREDIT = 4 };
 
+/* Push-style writing: not asked for, open, the end was written, the stream is complete. */
+enum { CRT_HTTP_WRITING_NONE, CRT_HTTP_WRITING_OPEN, CRT_HTTP_WRITING_ENDED, CRT_HTTP_WRITING_COMPLETE };
+
 /* The first member of a protocol's stream. */
 struct crt_http_stream {
     crt_refcount refs; /* users; the connection while active; writes and reads under way */
@@ -22,6 +25,7 @@ struct crt_http_stream {
 
     /* any thread, atomic */
     int activated;
+    int writing; /* CRT_HTTP_WRITING_* */
     int cancel_code;
     uint32_t mail;   /* CRT_HTTP_MAIL_* not seen by the loop yet */
     uint64_t credit; /* window not seen by the loop yet */
@@ -31,6 +35,27 @@ struct crt_http_stream {
     bool active; /* from activation to completion */
     int status;  /* of the response; 0 before its head */
 };
+
+/* A piece of request body on its way (crt_http_stream_write). */
+typedef struct crt_http_outgoing {
+    crt_task task;
+    crt_http_stream *stream; /* referenced */
+    crt_source *data;
+    bool end;
+    crt_http_write_fn done;
+    void *user;
+    uint64_t sent; /* of memory and files */
+    struct crt_http_outgoing *next;
+} crt_http_outgoing;
+
+typedef struct crt_http_ping {
+    crt_task task;
+    crt_http_conn *conn;
+    crt_http_ping_fn done;
+    void *user;
+    uint64_t began_ns;
+    struct crt_http_ping *next;
+} crt_http_ping;
 
 /* What a protocol does. All but stream_new and stream_free run on the connection's loop. */
 typedef struct crt_http_protocol {
@@ -45,6 +70,10 @@ typedef struct crt_http_protocol {
     void (*credit)(crt_http_stream *stream); /* stream->credit has grown */
     void (*cancel)(crt_http_stream *stream, int code);
     void (*resume)(crt_http_stream *stream);
+    /* Optional: push-style writing and what else only HTTP/2 has. */
+    void (*write)(crt_http_stream *stream, crt_http_outgoing *outgoing);
+    void (*conn_credit)(crt_http_conn *conn, uint32_t n);
+    void (*ping)(crt_http_conn *conn, crt_http_ping *ping);
     /* Optional: last words before the transport closes (GOAWAY). */
     void (*farewell)(crt_http_conn *conn, int code);
     /* The peer ended the transport with `fault`: true when that is the proper end of what was under way. */
@@ -70,6 +99,7 @@ struct crt_http_conn {
 
     /* any thread, atomic */
     int open;
+    int refusal; /* code for new requests and activations while open: a GOAWAY came, or the stream ids ran out */
     int gone;    /* the transport is no more: nothing may be posted to the loop */
     int posting; /* threads between looking at `gone` and having posted */
     crt_http_stream *mail;
@@ -92,6 +122,7 @@ typedef struct crt_http_conn_options {
     bool tls;
     bool manual_window;
     size_t initial_window;
+    const crt_http_connect_options *http2; /* the HTTP/2 part of these */
 } crt_http_conn_options;
 
 /* Loop thread. Fills a zeroed base; the protocol then calls crt_stream_set_handler. One reference to the caller. */
@@ -115,6 +146,11 @@ CRT_HIDDEN void crt_http_conn_on_closed(void *user, const crt_fault *fault);
 
 /* Any thread: wakes the loop for the stream. AWS_ERROR_HTTP_CONNECTION_CLOSED when the transport is gone. */
 CRT_HIDDEN int crt_http_conn_mail(crt_http_stream *stream, uint32_t what);
+/* Any thread: runs the task on the loop; it ends with crt_http_conn_task_done. AWS_ERROR_HTTP_CONNECTION_CLOSED. */
+CRT_HIDDEN int crt_http_conn_post(crt_http_conn *conn, crt_task *task);
+CRT_HIDDEN void crt_http_conn_task_done(crt_http_conn *conn);
+/* Any thread: ends and frees it. */
+CRT_HIDDEN void crt_http_outgoing_done(crt_http_outgoing *outgoing, int status);
 /* Loop only: what the mail says. */
 CRT_HIDDEN void crt_http_stream_open_mail(crt_http_stream *stream, uint32_t what);
 

@@ -232,6 +232,7 @@ static int open_connection(crt_s3_shard *shard, crt_s3_endpoint *endpoint) {
             },
         .handler = &handler,
         .user = conn,
+        .version = CRT_HTTP_1_1,
     };
     options.target.socket.connect_timeout_ms = client->connect_timeout_ms;
     crt_http_connect(&options);

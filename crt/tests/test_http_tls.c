@@ -68,7 +68,7 @@ static void fetch_connect(fetch *f, uint16_t port, const crt_tls_ctx_options *tl
     latch_init(&f->shut);
     f->group = group_new(1);
     assert_int_equal(crt_resolver_new(&resolver_options, &f->resolver), 0);
-    crt_http_connect_options options = {.handler = &conn_handler, .user = f, .proxy = proxy};
+    crt_http_connect_options options = {.handler = &conn_handler, .user = f, .proxy = proxy, .version = CRT_HTTP_1_1};
     options.target.loop = crt_loop_group_at(f->group, 0);
     options.target.resolver = f->resolver;
     options.target.host = "localhost";

@@ -10,7 +10,10 @@ os.chdir(os.path.dirname(os.path.abspath(__file__)))
 setup(
     ext_modules=[
         feature_extension(
-            "awscrt._http", sources_under("crt/http", "crt/auth", "native"), include=["src/awscrt/include"]
+            "awscrt._http",
+            sources_under("crt/http", "crt/auth", "native"),
+            include=["src/awscrt/include"],
+            needs=["nghttp2"],
         ),
     ],
     **setup_options(),

@@ -1,6 +1,6 @@
 /*
  * HTTP client: messages, and a connection that carries streams (one request with its response each).
- * HTTP/1.1 today; the interface is the one HTTP/2 stands behind as well (RFC 9110, 9112).
+ * One interface for HTTP/1.1 (RFC 9112) and HTTP/2 (RFC 9113); what only one of them has says so.
  */
 #ifndef CRT_HTTP_H
 #define CRT_HTTP_H
@@ -79,12 +79,29 @@ typedef struct crt_http_proxy {
 typedef struct crt_http_conn crt_http_conn;
 typedef struct crt_http_stream crt_http_stream;
 
+/* HTTP/2 (RFC 9113 section 6.5.2). */
+enum crt_http2_setting_id {
+    CRT_HTTP2_HEADER_TABLE_SIZE = 1,
+    CRT_HTTP2_ENABLE_PUSH = 2,
+    CRT_HTTP2_MAX_CONCURRENT_STREAMS = 3,
+    CRT_HTTP2_INITIAL_WINDOW_SIZE = 4,
+    CRT_HTTP2_MAX_FRAME_SIZE = 5,
+    CRT_HTTP2_MAX_HEADER_LIST_SIZE = 6,
+};
+
+typedef struct crt_http2_setting {
+    uint16_t id;
+    uint32_t value;
+} crt_http2_setting;
+
 typedef struct crt_http_conn_handler {
     /* Once. On success the caller owns one reference of `conn`. */
     void (*on_connected)(void *user, const crt_fault *fault, crt_http_conn *conn);
     /* Once after a successful on_connected, when the transport is gone: code 0 after a local or an orderly
        close. Also when every reference was dropped. */
     void (*on_shutdown)(void *user, const crt_fault *fault);
+    /* Optional, HTTP/2: a SETTINGS frame of the peer, with the known entries that changed what was in force. */
+    void (*on_settings)(void *user, const crt_http2_setting *settings, size_t count);
 } crt_http_conn_handler;
 
 typedef struct crt_http_connect_options {
@@ -94,6 +111,14 @@ typedef struct crt_http_connect_options {
     size_t initial_window; /* manual: bytes of body credit per stream */
     const crt_http_conn_handler *handler; /* static storage */
     void *user;
+    int version; /* the one that must come of it: CRT_HTTP_1_1, CRT_HTTP_2, or CRT_HTTP_UNKNOWN for what ALPN chose */
+    /* HTTP/2 only */
+    bool prior_knowledge;              /* speak it without ALPN, as on plain TCP (RFC 9113 section 3.3) */
+    bool manual_conn_window;           /* credit for the connection comes from crt_http_conn_update_window alone */
+    uint32_t conn_window_threshold;    /* credit is sent when the window is below; 0: 32,767, or half when automatic */
+    uint32_t stream_window_threshold;  /* 0: half of the initial window in force */
+    const crt_http2_setting *settings; /* of the first SETTINGS frame, in this order; copied */
+    size_t setting_count;
 } crt_http_connect_options;
 
 /* Any thread. */
@@ -106,6 +131,12 @@ CRT_HTTP_FN(void, crt_http_conn_close, (crt_http_conn *conn));
 CRT_HTTP_FN(bool, crt_http_conn_is_open, (const crt_http_conn *conn)); /* takes new requests; any thread */
 CRT_HTTP_FN(int, crt_http_conn_version, (const crt_http_conn *conn));
 CRT_HTTP_FN(crt_loop *, crt_http_conn_loop, (const crt_http_conn *conn));
+/* Any thread. HTTP/2 with manual_conn_window: credit for the connection; otherwise nothing. */
+CRT_HTTP_FN(void, crt_http_conn_update_window, (crt_http_conn *conn, uint32_t n));
+/* Any thread. HTTP/2: `done` comes once, on the loop, with the nanoseconds until the peer's answer, or a fault.
+   AWS_ERROR_UNSUPPORTED_OPERATION on HTTP/1.1, AWS_ERROR_HTTP_CONNECTION_CLOSED; then `done` is not called. */
+typedef void (*crt_http_ping_fn)(void *user, const crt_fault *fault, uint64_t round_trip_ns);
+CRT_HTTP_FN(int, crt_http_conn_ping, (crt_http_conn *conn, crt_http_ping_fn done, void *user));
 
 /* ---- streams ---- */
 
@@ -123,6 +154,8 @@ typedef struct crt_http_stream_handler {
     /* Once, last: fault->code 0 and the status, or the error. A non-zero result of on_head or on_body ends
        the stream with that code. */
     void (*on_complete)(void *user, const crt_fault *fault, int status);
+    /* Optional, HTTP/2: the peer has said all (END_STREAM); at most once, after the body, before on_complete. */
+    void (*on_remote_end)(void *user);
 } crt_http_stream_handler;
 
 /*
@@ -132,10 +165,21 @@ typedef struct crt_http_stream_handler {
 CRT_HTTP_FN(int, crt_http_stream_new,
             (crt_http_conn *conn, const crt_http_message *message, const crt_http_stream_handler *handler,
              void *user, crt_http_stream **out));
+/* Before activation: the request ends with a crt_http_stream_write whose `end` is set, after the message's body. */
+CRT_HTTP_FN(int, crt_http_stream_expect_writes, (crt_http_stream *stream));
+/*
+ * Any thread: appends to the request body; writes go out in order. `data` may be NULL (nothing but the end) and is
+ * referenced. On success `done` (may be NULL) comes once, on the loop: 0 when the last byte was framed, the code of
+ * a failed read, or AWS_ERROR_HTTP_STREAM_HAS_COMPLETED. Otherwise AWS_ERROR_HTTP_MANUAL_WRITE_NOT_ENABLED,
+ * _STREAM_NOT_ACTIVATED, _MANUAL_WRITE_HAS_COMPLETED, _STREAM_HAS_COMPLETED or _CONNECTION_CLOSED.
+ */
+typedef void (*crt_http_write_fn)(void *user, int status);
+CRT_HTTP_FN(int, crt_http_stream_write,
+            (crt_http_stream *stream, crt_source *data, bool end, crt_http_write_fn done, void *user));
 /* Any thread. Idempotent. AWS_ERROR_HTTP_CONNECTION_CLOSED when the connection is closed already. After
    success on_complete is called exactly once. */
 CRT_HTTP_FN(int, crt_http_stream_activate, (crt_http_stream *stream));
-/* Any thread: ends the stream with `code` (HTTP/1.1: with its connection). */
+/* Any thread: ends the stream with `code` (HTTP/1.1: with its connection; HTTP/2: RST_STREAM). */
 CRT_HTTP_FN(void, crt_http_stream_cancel, (crt_http_stream *stream, int code));
 CRT_HTTP_FN(void, crt_http_stream_resume, (crt_http_stream *stream));                  /* loop thread */
 CRT_HTTP_FN(void, crt_http_stream_update_window, (crt_http_stream *stream, uint64_t n)); /* any thread */

@@ -219,6 +219,7 @@ static int options_of(PyObject *const *given, awscrt_conn *conn, borrowed *b, cr
         return -1;
     }
     options->manual_window = manual;
+    options->version = CRT_HTTP_1_1;
     options->target.loop = conn->loop = crt_loop_group_pick(group);
     options->target.tls = b->tls.ctx ? &b->tls : NULL;
     options->proxy = b->proxy.host ? &b->proxy : NULL;

@@ -61,7 +61,8 @@ CRT_HTTP_FN(void, awscrt_credentials_query, (PyObject *provider, awscrt_credenti
     X(crt_credentials_expires) X(crt_sign_message)                                                             \
     X(awscrt_http_message_get) X(awscrt_http_header_list) X(awscrt_http_proxy_get)                             \
     X(awscrt_credentials_get) X(awscrt_signing_config_get) X(awscrt_credentials_query)                         \
-    X(crt_http_stream_unsent)
+    X(crt_http_stream_unsent) X(crt_http_conn_update_window) X(crt_http_conn_ping)                            \
+    X(crt_http_stream_expect_writes) X(crt_http_stream_write)
 
 #if defined(CRT_HTTP_VIA_TABLE)
 #define AWSCRT_HTTP_MEMBER(name) CRT_TYPEOF(name) fn_##name;

@@ -1,0 +1,421 @@
+/*
+ * What comes in on HTTP/2: header blocks, body bytes with their flow control, settings, and the frames that end
+ * things. nghttp2 has checked every frame and message (RFC 9113 section 8.1.1) before it calls.
+ */
+#include "ascii.h"
+#include "crt/log.h"
+#include "crt/memory.h"
+#include "h2_conn.h"
+
+enum {
+    HEADER_OVERHEAD = 32,           /* RFC 9113 section 10.5.1 */
+    WINDOW_GROWN_MAX = 8 << 20,     /* automatic mode: a reader that keeps up gets a window for distant peers */
+};
+
+static crt_h2_stream *stream_of(crt_h2_conn *conn, int32_t id) {
+    return id > 0 ? nghttp2_session_get_stream_user_data(conn->session, id) : NULL;
+}
+
+/* ---- flow control (RFC 9113 section 5.2) ---- */
+
+void crt_h2_window_begin(crt_h2_stream *stream) {
+    crt_h2_conn *conn = crt_h2_conn_of(stream);
+    uint32_t in_force = nghttp2_session_get_local_settings(conn->session, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE);
+    stream->window_target = (int32_t)in_force;
+    stream->threshold = conn->stream_threshold ? conn->stream_threshold : in_force / 2;
+    if (conn->base.manual_window && stream->base.credit > 0) {
+        crt_h2_stream_credit(&stream->base);
+    }
+}
+
+static uint32_t add_credit(uint32_t a, uint64_t b) {
+    return b > CRT_H2_WINDOW_MAX - a ? CRT_H2_WINDOW_MAX : a + (uint32_t)b;
+}
+
+/* Credit gathers while the peer still has plenty and then goes out as one WINDOW_UPDATE. */
+static void send_credit(crt_h2_conn *conn, int32_t id, int32_t window, uint32_t threshold, uint32_t *pending) {
+    uint32_t room = (uint32_t)(CRT_H2_WINDOW_MAX - (window > 0 ? window : 0));
+    uint32_t n = *pending < room ? *pending : room;
+    if (n == 0 || window >= (int64_t)threshold) {
+        return;
+    }
+    conn->in_session++;
+    if (nghttp2_submit_window_update(conn->session, NGHTTP2_FLAG_NONE, id, (int32_t)n) == 0) {
+        *pending -= n;
+    }
+    conn->in_session--;
+}
+
+/* A consumer that empties the window as fast as it fills gets twice as much, up to a bound. */
+static void grow_window(crt_h2_stream *stream, int32_t window) {
+    crt_h2_conn *conn = crt_h2_conn_of(stream);
+    if (conn->stream_threshold || stream->window_target >= WINDOW_GROWN_MAX || stream->window_target <= 0 ||
+        window >= (int64_t)stream->threshold) {
+        return;
+    }
+    stream->credit_pending = add_credit(stream->credit_pending, (uint64_t)stream->window_target);
+    stream->window_target *= 2;
+    stream->threshold = (uint32_t)stream->window_target / 2;
+}
+
+static void credit_stream(crt_h2_stream *stream, uint64_t n) {
+    crt_h2_conn *conn = crt_h2_conn_of(stream);
+    stream->credit_pending = add_credit(stream->credit_pending, n);
+    if (stream->remote_end || stream->closed) {
+        return; /* nothing more comes that would need it */
+    }
+    int32_t window = nghttp2_session_get_stream_local_window_size(conn->session, stream->id);
+    if (!conn->base.manual_window) {
+        grow_window(stream, window);
+    }
+    send_credit(conn, stream->id, window, stream->threshold, &stream->credit_pending);
+}
+
+static void credit_conn(crt_h2_conn *conn, uint64_t n) {
+    conn->conn_credit = add_credit(conn->conn_credit, n);
+    send_credit(conn, 0, nghttp2_session_get_local_window_size(conn->session), conn->conn_threshold,
+                &conn->conn_credit);
+}
+
+void crt_h2_stream_credit(crt_http_stream *base) {
+    crt_h2_stream *stream = (crt_h2_stream *)base;
+    credit_stream(stream, crt_http_stream_take_credit(base, 0));
+    crt_h2_flush(crt_h2_conn_of(stream));
+}
+
+void crt_h2_conn_credit(crt_http_conn *base, uint32_t n) {
+    crt_h2_conn *conn = (crt_h2_conn *)base;
+    if (conn->manual_conn_window) {
+        credit_conn(conn, n);
+        crt_h2_flush(conn);
+    }
+}
+
+/* ---- body ---- */
+
+static void consumed(crt_h2_stream *stream, size_t n) {
+    if (stream->content_left != UINT64_MAX) {
+        stream->content_left -= n < stream->content_left ? n : stream->content_left;
+    }
+    if (!crt_h2_conn_of(stream)->base.manual_window) {
+        credit_stream(stream, n);
+    }
+}
+
+/* Bytes that the consumer has taken; it may have been paused or ended the stream. */
+static size_t deliver(crt_h2_stream *stream, crt_bytes data) {
+    size_t done = 0;
+    stream->delivering = true;
+    while (done < data.len && !stream->paused && !stream->fault.code) {
+        crt_bytes piece = crt_bytes_of(data.ptr + done, data.len - done);
+        if (stream->base.handler->on_space) {
+            crt_span space = {NULL, 0};
+            stream->base.handler->on_space(stream->base.user, stream->content_left, &space);
+            stream->paused = space.len == 0;
+            if (stream->paused) {
+                break;
+            }
+            piece.len = space.len < piece.len ? space.len : piece.len;
+            memcpy(space.ptr, piece.ptr, piece.len);
+            piece.ptr = space.ptr;
+        }
+        int status = stream->base.handler->on_body(stream->base.user, piece);
+        done += piece.len;
+        consumed(stream, piece.len);
+        if (status) {
+            crt_h2_stream_reset(stream, status, NGHTTP2_INTERNAL_ERROR, "the consumer of the response body failed");
+        }
+    }
+    stream->delivering = false;
+    return done;
+}
+
+static void tell_end(crt_h2_stream *stream) {
+    if (stream->remote_end && !stream->told_end && crt_buf_len(&stream->held) == 0 && !stream->fault.code) {
+        stream->told_end = true;
+        if (stream->base.handler->on_remote_end) {
+            stream->base.handler->on_remote_end(stream->base.user);
+        }
+    }
+}
+
+void crt_h2_stream_resume(crt_http_stream *base) {
+    crt_h2_stream *stream = (crt_h2_stream *)base;
+    crt_h2_conn *conn = crt_h2_conn_of(stream);
+    stream->paused = false;
+    if (!base->active || stream->delivering) {
+        return; /* called from a callback: the loop in deliver goes on */
+    }
+    crt_ref_inc(&base->refs);
+    crt_buf_consume(&stream->held, deliver(stream, crt_buf_view(&stream->held)));
+    tell_end(stream);
+    if (stream->closed) {
+        crt_h2_stream_closed(stream);
+    }
+    crt_h2_flush(conn);
+    crt_http_stream_release(base);
+}
+
+static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len,
+                         void *user) {
+    crt_h2_conn *conn = user;
+    crt_h2_stream *stream = stream_of(conn, id);
+    if (!conn->manual_conn_window) {
+        credit_conn(conn, len);
+    }
+    if (!stream || stream->fault.code) {
+        return 0;
+    }
+    size_t done = crt_buf_len(&stream->held) == 0 ? deliver(stream, crt_bytes_of(data, len)) : 0;
+    if (done < len && !stream->fault.code && crt_buf_append(&stream->held, data + done, len - done)) {
+        crt_h2_stream_reset(stream, AWS_ERROR_OOM, NGHTTP2_INTERNAL_ERROR, "no memory for the response body");
+    }
+    return 0;
+}
+
+/* ---- header blocks ---- */
+
+static void begin_head(crt_h2_conn *conn, crt_h2_stream *stream) {
+    conn->head_of = stream;
+    conn->head_count = 0;
+    conn->head_list_size = 0;
+    conn->head_status = 0;
+    crt_buf_clear(&conn->head_text);
+}
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+    crt_h2_conn *conn = user;
+    begin_head(conn, frame->hd.type == NGHTTP2_HEADERS ? stream_of(conn, frame->hd.stream_id) : NULL);
+    return 0;
+}
+
+/* Grows for one more field and copies its text; views are made when the block is complete, for the text may move. */
+static int keep_field(crt_h2_conn *conn, crt_bytes name, crt_bytes value) {
+    if (conn->head_count == conn->head_capacity) {
+        size_t capacity = conn->head_capacity ? conn->head_capacity * 2 : 16;
+        crt_http_header *grown = crt_realloc(conn->head_fields, capacity * sizeof(*grown));
+        if (!grown) {
+            return AWS_ERROR_OOM;
+        }
+        conn->head_fields = grown;
+        conn->head_capacity = capacity;
+    }
+    if (crt_buf_append(&conn->head_text, name.ptr, name.len) || crt_buf_append(&conn->head_text, value.ptr, value.len)) {
+        return AWS_ERROR_OOM;
+    }
+    conn->head_fields[conn->head_count++] = (crt_http_header){{NULL, name.len}, {NULL, value.len}};
+    return 0;
+}
+
+static size_t header_list_limit(const crt_h2_conn *conn) {
+    uint32_t ours = nghttp2_session_get_local_settings(conn->session, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE);
+    return ours == UINT32_MAX || ours < CRT_H2_HEADER_LIST_DEFAULT ? CRT_H2_HEADER_LIST_DEFAULT : ours;
+}
+
+static int parse_status(crt_bytes value) {
+    uint64_t status = 0;
+    return crt_http_parse_decimal(value, &status) && status <= 999 ? (int)status : 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
+                     const uint8_t *value, size_t value_len, uint8_t flags, void *user) {
+    crt_h2_conn *conn = user;
+    crt_bytes n = crt_bytes_of(name, name_len), v = crt_bytes_of(value, value_len);
+    conn->head_list_size += name_len + value_len + HEADER_OVERHEAD;
+    if (conn->head_list_size > header_list_limit(conn)) {
+        crt_h2_fail(conn, AWS_ERROR_HTTP_PROTOCOL_ERROR, "the peer's header list is longer than allowed");
+        (void)nghttp2_session_terminate_session(session, NGHTTP2_ENHANCE_YOUR_CALM);
+        return 0;
+    }
+    if (!conn->head_of) {
+        return 0;
+    }
+    if (crt_bytes_eq(n, crt_bytes_str(":status"))) {
+        conn->head_status = parse_status(v);
+    } else if (crt_bytes_eq(n, crt_bytes_str("content-length"))) {
+        uint64_t length;
+        if (conn->head_of->content_left == UINT64_MAX && crt_http_parse_decimal(v, &length)) {
+            conn->head_of->content_left = length;
+        }
+    }
+    return keep_field(conn, n, v) ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+}
+
+static void point_fields(crt_h2_conn *conn) {
+    const uint8_t *text = crt_buf_data(&conn->head_text);
+    for (size_t i = 0; i < conn->head_count; i++) {
+        crt_http_header *field = &conn->head_fields[i];
+        field->name.ptr = text;
+        field->value.ptr = text + field->name.len;
+        text = field->value.ptr + field->value.len;
+    }
+}
+
+static bool is_cookie(const crt_http_header *field) {
+    return crt_bytes_eq(field->name, crt_bytes_str("cookie"));
+}
+
+/* Several cookie fields become one, behind the others (RFC 9113 section 8.2.3). */
+static int merge_cookies(crt_h2_conn *conn) {
+    size_t cookies = 0, room = 0, kept = 0;
+    for (size_t i = 0; i < conn->head_count; i++) {
+        if (is_cookie(&conn->head_fields[i])) {
+            cookies++;
+            room += conn->head_fields[i].value.len + 2;
+        }
+    }
+    if (cookies < 2) {
+        return 0;
+    }
+    if (crt_buf_reserve(&conn->head_text, room)) {
+        return AWS_ERROR_OOM;
+    }
+    point_fields(conn); /* the text may have moved */
+    uint8_t *merged = conn->head_text.ptr + conn->head_text.end, *end = merged;
+    crt_http_header cookie = {{NULL, 0}, {merged, 0}};
+    for (size_t i = 0; i < conn->head_count; i++) {
+        crt_http_header field = conn->head_fields[i];
+        if (!is_cookie(&field)) {
+            conn->head_fields[kept++] = field;
+            continue;
+        }
+        cookie.name = field.name;
+        if (end > merged) {
+            *end++ = ';';
+            *end++ = ' ';
+        }
+        if (field.value.len > 0) {
+            memcpy(end, field.value.ptr, field.value.len);
+        }
+        end += field.value.len;
+    }
+    cookie.value.len = (size_t)(end - merged);
+    conn->head_fields[kept++] = cookie;
+    conn->head_count = kept;
+    return 0;
+}
+
+/* A complete block: the response head, or an interim response or trailers, which are dropped. */
+static void take_head(crt_h2_conn *conn, crt_h2_stream *stream) {
+    if (stream->in_body || stream->fault.code) {
+        return;
+    }
+    if (conn->head_status / 100 == 1) {
+        stream->content_left = UINT64_MAX;
+        return;
+    }
+    point_fields(conn);
+    stream->in_body = true;
+    stream->base.status = conn->head_status;
+    int status = merge_cookies(conn);
+    if (!status) {
+        status = stream->base.handler->on_head(stream->base.user, conn->head_status, conn->head_fields,
+                                               conn->head_count);
+    }
+    if (status) {
+        crt_h2_stream_reset(stream, status, NGHTTP2_INTERNAL_ERROR, "the consumer of the response head failed");
+    }
+}
+
+/* ---- other frames ---- */
+
+static void take_settings(crt_h2_conn *conn, const nghttp2_settings *settings) {
+    crt_http2_setting changed[CRT_HTTP2_MAX_HEADER_LIST_SIZE];
+    size_t count = 0;
+    uint32_t before[7];
+    memcpy(before, conn->remote, sizeof(before));
+    for (size_t i = 0; i < settings->niv; i++) {
+        int32_t id = settings->iv[i].settings_id;
+        if (id >= CRT_HTTP2_HEADER_TABLE_SIZE && id <= CRT_HTTP2_MAX_HEADER_LIST_SIZE) {
+            conn->remote[id] = settings->iv[i].value;
+        }
+    }
+    for (uint16_t id = CRT_HTTP2_HEADER_TABLE_SIZE; id <= CRT_HTTP2_MAX_HEADER_LIST_SIZE; id++) {
+        if (conn->remote[id] != before[id]) {
+            changed[count++] = (crt_http2_setting){id, conn->remote[id]};
+        }
+    }
+    if (conn->base.handler->on_settings) {
+        conn->base.handler->on_settings(conn->base.user, changed, count);
+    }
+}
+
+static void take_pong(crt_h2_conn *conn) {
+    static const crt_fault none = {0};
+    crt_http_ping *ping = conn->pings;
+    if (!ping) {
+        return;
+    }
+    conn->pings = ping->next;
+    if (!conn->pings) {
+        conn->last_ping = &conn->pings;
+    }
+    ping->done(ping->user, &none, crt_clock_ns() - ping->began_ns);
+    crt_free(ping);
+}
+
+static void take_goaway(crt_h2_conn *conn, const nghttp2_goaway *goaway) {
+    conn->goaway_last = goaway->last_stream_id;
+    __atomic_store_n(&conn->base.refusal, AWS_ERROR_HTTP_GOAWAY_RECEIVED, __ATOMIC_RELEASE);
+    CRT_LOG(CRT_LOG_INFO, CRT_LS_HTTP_CONNECTION, "id=%p: GOAWAY, last stream %d, %s", (void *)conn,
+            (int)goaway->last_stream_id, nghttp2_http2_strerror(goaway->error_code));
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+    crt_h2_conn *conn = user;
+    crt_h2_stream *stream = stream_of(conn, frame->hd.stream_id);
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+        if (stream) {
+            take_head(conn, stream);
+        }
+        break;
+    case NGHTTP2_SETTINGS:
+        if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) {
+            take_settings(conn, &frame->settings);
+        }
+        break;
+    case NGHTTP2_PING:
+        if (frame->hd.flags & NGHTTP2_FLAG_ACK) {
+            take_pong(conn);
+        }
+        break;
+    case NGHTTP2_GOAWAY:
+        take_goaway(conn, &frame->goaway);
+        break;
+    case NGHTTP2_RST_STREAM:
+        if (stream) {
+            stream->reset_by_peer = true;
+        }
+        break;
+    case NGHTTP2_PUSH_PROMISE:
+        (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->push_promise.promised_stream_id,
+                                        NGHTTP2_REFUSED_STREAM);
+        break;
+    default:
+        break;
+    }
+    bool ends = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
+    if (stream && ends && frame->hd.flags & NGHTTP2_FLAG_END_STREAM && !stream->remote_end) {
+        stream->remote_end = true;
+        tell_end(stream);
+    }
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error_code, void *user) {
+    crt_h2_stream *stream = stream_of(user, id);
+    if (stream && stream->base.active) {
+        stream->error_code = error_code;
+        crt_h2_stream_closed(stream);
+    }
+    return 0;
+}
+
+void crt_h2_set_recv_callbacks(nghttp2_session_callbacks *callbacks) {
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+}
