@@ -42,6 +42,14 @@ def test_event_loops_of_ones_own(nginx: Any) -> None:
     assert run_sample("io_lifecycle.py", "localhost", nginx.port, "/page").splitlines() == ["status 200", "joined True"]
 
 
+def test_logging(tmp_path: Path) -> None:
+    output = run_sample("logging_setup.py", tmp_path / "log")
+    assert "INFO awscrt.io.event-loop - started 1 event loop(s)" in output
+    assert "[MainThread] WARNING awscrt.common.aws-c-common - a message of the program" in output
+    assert "[TRACE] [" in (tmp_path / "log").read_text()
+    assert (tmp_path / "log").read_text().endswith("[aws-c-common] - a message for the file\n")
+
+
 def test_s3_transfer(s3_endpoint: Any, tmp_path: Path) -> None:
     source, copy = tmp_path / "source", tmp_path / "copy"
     source.write_bytes(os.urandom(20 << 20))
