@@ -10,7 +10,8 @@ static const uint64_t SMALLEST_LIMIT = 64u << 20;
 static struct {
     uv_mutex_t lock;
     size_t limit;
-    size_t used;
+    size_t used;    /* taken */
+    size_t charged; /* not asked for: it is there already */
     crt_budget_wait *first;
     crt_budget_wait *last;
 } budget;
@@ -27,7 +28,7 @@ static void unlock_in_parent(void) {
 
 /* Whoever took or waits is a thing of the parent; giving back in the child stops at zero. */
 static void reset_in_child(void) {
-    budget.used = 0;
+    budget.used = budget.charged = 0;
     budget.first = budget.last = NULL;
     uv_mutex_unlock(&budget.lock);
 }
@@ -52,11 +53,14 @@ static void lock(void) {
     uv_mutex_lock(&budget.lock);
 }
 
+/* What is charged may never go away; so one may always take something, whatever others hold. */
 static bool fits(size_t bytes) {
+    size_t gone = budget.used + budget.charged;
+
     if (budget.used == 0) {
         return true;
     }
-    return budget.used <= budget.limit && bytes <= budget.limit - budget.used;
+    return gone <= budget.limit && bytes <= budget.limit - gone;
 }
 
 /* Removes those at the front of the line who can be served now; linked through `next`. */
@@ -122,7 +126,7 @@ size_t crt_budget_used(void) {
     size_t used;
 
     lock();
-    used = budget.used;
+    used = budget.used + budget.charged;
     uv_mutex_unlock(&budget.lock);
     return used;
 }
@@ -144,6 +148,21 @@ void crt_budget_give_back(size_t bytes) {
 
     lock();
     budget.used -= bytes < budget.used ? bytes : budget.used;
+    granted = serve_line();
+    uv_mutex_unlock(&budget.lock);
+    post_granted(granted);
+}
+
+void crt_budget_charge(ptrdiff_t change) {
+    crt_budget_wait *granted;
+    size_t less = change < 0 ? (size_t)-change : 0;
+
+    lock();
+    if (change > 0) {
+        budget.charged += (size_t)change;
+    } else {
+        budget.charged -= less < budget.charged ? less : budget.charged;
+    }
     granted = serve_line();
     uv_mutex_unlock(&budget.lock);
     post_granted(granted);

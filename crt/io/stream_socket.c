@@ -32,6 +32,8 @@ typedef struct socket_stream {
     write_queue queue;
     uint64_t sent; /* of the first write */
     segment *spare;
+    size_t held;    /* bytes of the segments in the queue */
+    size_t charged; /* of them, to the memory budget */
     bool paused;
     bool blocked;     /* the socket takes no more: wait for WRITABLE */
     bool peer_gone;   /* sending failed; only what already arrived can still be read */
@@ -75,6 +77,7 @@ static void is_segment(crt_write *write, int status) {
 }
 
 static void segment_free(socket_stream *s, segment *done) {
+    s->held -= done->capacity;
     if (!s->spare && done->capacity == SEGMENT_BYTES) {
         s->spare = done;
     } else {
@@ -108,6 +111,16 @@ static segment *last_segment(socket_stream *s) {
     }
     last = CRT_CONTAINER(s->queue.tail, crt_write, next);
     return last->done == is_segment ? CRT_CONTAINER(last, segment, write) : NULL;
+}
+
+/* Once a turn: what the peer does not take is charged. Most turns leave nothing, and cost nothing here. */
+static void settle_budget(socket_stream *s) {
+    size_t owed = s->blocked ? s->held : 0;
+
+    if (owed != s->charged) {
+        crt_budget_charge((ptrdiff_t)owed - (ptrdiff_t)s->charged);
+        s->charged = owed;
+    }
 }
 
 /* ---- sending ---- */
@@ -261,6 +274,7 @@ static void run_flush(crt_task *task, int loop_status) {
     } else if (!s->blocked) {
         flush_now(s);
     }
+    settle_budget(s);
     crt_stream_release(&s->base);
 }
 
@@ -323,6 +337,7 @@ static void on_ready(void *user, int mask) {
     if ((mask & CRT_SOCKET_WRITABLE) && !s->closing && s->blocked) {
         s->blocked = false;
         flush_now(s);
+        settle_budget(s);
     }
     watch(s);
     s->in_ready = false;
@@ -342,7 +357,9 @@ static void run_close(crt_task *task, int loop_status) {
     crt_stream_acquire(&s->base);
     crt_socket_destroy(s->socket);
     s->socket = NULL;
+    s->blocked = false;
     fail_queue(s, AWS_IO_SOCKET_CLOSED);
+    settle_budget(s);
     crt_stream_gone(&s->base, &s->fault);
     crt_stream_release(&s->base);
 }
@@ -385,6 +402,7 @@ static int stream_put(crt_stream *stream, const void *data, size_t len) {
             return AWS_ERROR_OOM;
         }
         push(&s->queue, &last->write);
+        s->held += last->capacity;
     }
     memcpy(last->bytes + last->write.data.len, data, len);
     last->write.data.len += len;

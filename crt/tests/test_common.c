@@ -246,6 +246,30 @@ static void leaving_the_line_lets_the_next_in(void **state) {
     latch_destroy(&granted);
 }
 
+static void what_is_charged_makes_others_wait_but_never_all(void **state) {
+    crt_loop_group *group = group_new(1);
+    waiting w;
+    latch granted;
+    int order = 0;
+    latch_init(&granted);
+    crt_budget_set_limit(1000);
+    crt_budget_charge(5000);
+    assert_int_equal(crt_budget_used(), 5000);
+    assert_true(crt_budget_try_take(100)); /* the only one */
+    assert_false(crt_budget_try_take(100));
+    w = waiting_for(100, crt_loop_group_at(group, 0), &order, &granted);
+    crt_budget_take_later(&w.wait);
+    crt_budget_charge(-4500);
+    latch_wait(&granted, 1);
+    assert_int_equal(w.status, 0);
+    assert_int_equal(crt_budget_used(), 700);
+    crt_budget_give_back(200);
+    crt_budget_charge(-600); /* no less than nothing */
+    assert_int_equal(crt_budget_used(), 0);
+    group_end(group);
+    latch_destroy(&granted);
+}
+
 static void a_higher_limit_serves_the_line(void **state) {
     crt_loop_group *group = group_new(1);
     waiting w;
@@ -319,6 +343,7 @@ int main(void) {
         cmocka_unit_test(the_budget_has_a_limit),
         leak_checked(those_who_wait_are_served_in_turn),
         leak_checked(leaving_the_line_lets_the_next_in),
+        leak_checked(what_is_charged_makes_others_wait_but_never_all),
         leak_checked(a_higher_limit_serves_the_line),
         leak_checked(a_grant_that_meets_a_dead_loop_is_given_back),
         cmocka_unit_test(there_is_at_least_one_processor),

@@ -272,6 +272,47 @@ static void an_early_answer_is_still_read_when_sending_fails(void **state) {
     free(s.bytes);
 }
 
+enum { PUT = 64 << 10, PUTS = 256 };
+
+static void put_much(void *arg) {
+    static const uint8_t bytes[PUT];
+    client *c = arg;
+    int i;
+    for (i = 0; i < PUTS; i++) {
+        assert_int_equal(crt_stream_put(c->stream, bytes, sizeof(bytes)), 0);
+    }
+    c->observed = crt_budget_used(); /* not before the turn shows what the peer takes */
+}
+
+static void look_at_the_queue(void *arg) {
+    client *c = arg;
+    c->observed = c->stream->unsent;
+}
+
+static void what_a_slow_peer_leaves_is_charged_to_the_budget(void **state) {
+    client c;
+    client_open(&c, serve_nothing, NULL);
+    on_loop(c.loop, put_much, &c);
+    assert_int_equal(c.observed, 0);
+    on_loop(c.loop, look_at_the_queue, &c);
+    assert_true(c.observed > PUT);
+    assert_true(crt_budget_used() >= c.observed);
+    client_close(&c);
+    assert_int_equal(crt_budget_used(), 0);
+    client_free(&c);
+}
+
+static void what_the_peer_takes_in_the_end_is_not_charged(void **state) {
+    client c;
+    client_open(&c, serve_until_closed, NULL);
+    on_loop(c.loop, put_much, &c);
+    latch_wait(&c.drained, 1);
+    on_loop(c.loop, do_nothing, NULL);
+    assert_int_equal(crt_budget_used(), 0);
+    client_close(&c);
+    client_free(&c);
+}
+
 static void put_and_close(void *arg) {
     client *c = arg;
     crt_stream_put(c->stream, "farewell", 8);
@@ -542,6 +583,8 @@ int main(void) {
         leak_checked(a_reset_ends_the_stream),
         leak_checked(an_end_in_order_is_told_from_a_reset),
         leak_checked(a_paused_stream_survives_a_reset_until_resumed),
+        leak_checked(what_a_slow_peer_leaves_is_charged_to_the_budget),
+        leak_checked(what_the_peer_takes_in_the_end_is_not_charged),
         leak_checked(an_early_answer_is_still_read_when_sending_fails),
         leak_checked(bytes_put_before_a_close_still_leave),
         leak_checked(queued_writes_end_before_the_stream_does),

@@ -30,7 +30,8 @@ CRT_FN(size_t, crt_memory_traced_bytes, (void));
 CRT_FN(void, crt_memory_dump, (void));
 
 /*
- * The budget is for what grows with the load; today the memory of S3 parts is charged to it. The default limit is
+ * The budget is for what grows with the load: the memory of S3 parts, which waits for its share, and bytes to be sent
+ * that a slow peer leaves with us, which are there already and make others wait. The default limit is
  * half of the smaller of the cgroup limit and the machine's memory, at least 64 MiB.
  */
 CRT_FN(size_t, crt_budget_limit, (void));
@@ -40,6 +41,8 @@ CRT_FN(size_t, crt_budget_used, (void));
    so that no work can starve for ever. */
 CRT_FN(bool, crt_budget_try_take, (size_t bytes));
 CRT_FN(void, crt_budget_give_back, (size_t bytes));
+/* Adds to (or, negative, subtracts from) what is in use, beyond the limit if need be. Takes a lock: not per message. */
+CRT_FN(void, crt_budget_charge, (ptrdiff_t change));
 
 /* Waits in line (first come, first served); `task` is posted to `loop` once the bytes are taken. */
 typedef struct crt_budget_wait {
