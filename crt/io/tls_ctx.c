@@ -18,7 +18,12 @@ struct crt_tls_ctx {
 };
 
 /* The first is the default. */
-static const crt_tls_provider *const built_in[] = {&crt_tls_openssl};
+static const crt_tls_provider *const built_in[] = {
+    &crt_tls_openssl,
+#if defined(CRT_HAVE_S2N)
+    &crt_tls_s2n,
+#endif
+};
 
 const crt_tls_provider *crt_tls_provider_get(void) {
     const char *wanted = getenv("AWS_CRT_TLS");

@@ -9,20 +9,24 @@
  * OpenSSL reports an alert of the peer as reason 1000 + alert, with a text like "tlsv13 alert certificate required";
  * its table of plain alert names lacks those of TLS 1.3.
  */
-const char *crt_openssl_alert(void) {
-    unsigned long error = ERR_peek_last_error();
-    int reason = ERR_GET_REASON(error);
-    const char *text;
+const char *crt_openssl_alert_name(int alert) {
+    const char *text = ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, SSL_AD_REASON_OFFSET + alert));
 
-    if (ERR_GET_LIB(error) != ERR_LIB_SSL || reason < SSL_AD_REASON_OFFSET || reason > SSL_AD_REASON_OFFSET + 255) {
-        return NULL;
-    }
-    text = ERR_reason_error_string(error);
     if (!text || !strchr(text, ' ')) {
         return "unknown";
     }
     text = strchr(text, ' ') + 1;
     return strncmp(text, "alert ", 6) == 0 ? text + 6 : text;
+}
+
+const char *crt_openssl_alert(void) {
+    unsigned long error = ERR_peek_last_error();
+    int reason = ERR_GET_REASON(error);
+
+    if (ERR_GET_LIB(error) != ERR_LIB_SSL || reason < SSL_AD_REASON_OFFSET || reason > SSL_AD_REASON_OFFSET + 255) {
+        return NULL;
+    }
+    return crt_openssl_alert_name(reason - SSL_AD_REASON_OFFSET);
 }
 
 void crt_openssl_reason(char *out, size_t size) {

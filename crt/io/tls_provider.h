@@ -24,6 +24,13 @@
 #include "crt/tls.h"
 
 extern CRT_HIDDEN const crt_tls_provider crt_tls_openssl;
+#if defined(CRT_HAVE_S2N)
+extern CRT_HIDDEN const crt_tls_provider crt_tls_s2n;
+#endif
+
+/* Where the system keeps its trust roots: a directory of hashed names, or else a bundle; the other is NULL. False:
+   neither exists. */
+CRT_HIDDEN bool crt_tls_system_roots(const char **directory, const char **bundle);
 
 /* The stack a context was made with. */
 CRT_HIDDEN const crt_tls_provider *crt_tls_ctx_provider(const crt_tls_ctx *ctx);

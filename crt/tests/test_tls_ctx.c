@@ -170,7 +170,10 @@ static void versions_and_cipher_preferences(void **state) {
 
 static void the_stack_is_chosen_by_name(void **state) {
     crt_tls_ctx_options options = tls_options_trusting(&ca);
+    const char *set = getenv("AWS_CRT_TLS");
+    char *before = set ? strdup(set) : NULL;
 
+    unsetenv("AWS_CRT_TLS");
     assert_string_equal(crt_tls_provider_get()->name, "openssl");
     setenv("AWS_CRT_TLS", "openssl", 1);
     expect(&options, 0);
@@ -179,6 +182,10 @@ static void the_stack_is_chosen_by_name(void **state) {
     expect(&options, AWS_ERROR_PLATFORM_NOT_SUPPORTED);
     assert_false(crt_tls_cipher_pref_supported(CRT_TLS_CIPHERS_DEFAULT));
     unsetenv("AWS_CRT_TLS");
+    if (before) {
+        setenv("AWS_CRT_TLS", before, 1);
+        free(before);
+    }
 }
 
 typedef struct creator {

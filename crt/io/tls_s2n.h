@@ -1,0 +1,24 @@
+/* Between the files of the s2n-tls provider, which is part of the build when CRT_HAVE_S2N says so. */
+#ifndef CRT_IO_TLS_S2N_H
+#define CRT_IO_TLS_S2N_H
+
+#include <s2n.h>
+
+#include "crt/tls.h"
+
+typedef struct crt_s2n_ctx {
+    struct s2n_config *config;
+    struct s2n_cert_chain_and_key *identity; /* the config borrows it; NULL: none */
+    bool verify_peer;
+} crt_s2n_ctx;
+
+/* tls_s2n_ctx.c: everything a context's options decide. */
+CRT_HIDDEN int crt_s2n_ctx_new(const crt_tls_ctx_options *options, void **ctx, crt_fault *fault);
+CRT_HIDDEN void crt_s2n_ctx_free(void *ctx);
+CRT_HIDDEN bool crt_s2n_cipher_pref_supported(int cipher_pref);
+
+/* s2n takes ALPN names as strings: calls `set` (s2n_config_... or s2n_connection_set_protocol_preferences). */
+typedef int (*crt_s2n_set_alpn)(void *target, const char *const *names, int count);
+CRT_HIDDEN int crt_s2n_alpn(const char *names, crt_s2n_set_alpn set, void *target, crt_fault *fault);
+
+#endif
