@@ -1,5 +1,8 @@
 """Event loops, resolver, bootstrap, options and logging."""
 
+import os
+import queue
+import sys
 import threading
 
 import pytest
@@ -78,7 +81,64 @@ assert join_all_native_threads(timeout_sec=10)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("timeout", ["1", None, object()])
+def test_join_without_an_end_is_refused_on_a_native_thread(probe, bootstrap):
+    outcome = queue.Queue()
+
+    def join(number):
+        try:
+            outcome.put(join_all_native_threads(timeout_sec=0.001))
+            outcome.put(join_all_native_threads())
+        except RuntimeError as error:
+            outcome.put(str(error))
+
+    probe.call_on_loop(bootstrap, join, 1)
+    assert outcome.get(timeout=10) is False
+    assert "would wait for itself" in outcome.get(timeout=10)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs setrlimit()")
+def test_group_that_cannot_be_made_leaves_nothing_behind(run_python):
+    done = run_python("""
+import os, resource
+from awscrt import io
+from awscrt.common import join_all_native_threads
+io.EventLoopGroup(1)
+assert join_all_native_threads(timeout_sec=10)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+before = len(os.listdir("/dev/fd"))
+for attempt in range(1, 4):
+    try:
+        io.EventLoopGroup(100)
+    except RuntimeError as error:
+        print(str(error).split(":")[0])
+    assert join_all_native_threads(timeout_sec=10)
+    # libuv 1.44 itself loses the descriptor of the one loop that fails in the making.
+    assert len(os.listdir("/dev/fd")) <= before + attempt
+group = io.EventLoopGroup(1)
+""")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:3] == ["46 (AWS_ERROR_SYS_CALL_FAILURE)"] * 3
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity()")
+def test_groups_keep_to_the_affinity_mask(run_python):
+    done = run_python("""
+import os
+from awscrt import io
+allowed = min(os.sched_getaffinity(0))
+os.sched_setaffinity(0, {allowed})
+from awscrt import _core
+assert _core.cpu_count() == 1
+for group in (io.EventLoopGroup(), io.EventLoopGroup(5, cpu_group=0)):
+    assert _core.event_loop_group_size(group) == 1
+tasks = [int(task) for task in os.listdir("/proc/self/task")]
+assert len(tasks) == 3
+assert all(os.sched_getaffinity(task) == {allowed} for task in tasks)
+""")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("timeout", ["1", None, object(), float("nan")])
 def test_join_needs_a_number(timeout):
     with pytest.raises(ValueError):
         join_all_native_threads(timeout_sec=timeout)

@@ -6,6 +6,7 @@
 
 #include <crt/crash.h>
 #include <openssl/crypto.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -69,6 +70,14 @@ static PyObject *join_all_native_threads(PyObject *self, PyObject *timeout) {
     if (seconds == -1.0 && PyErr_Occurred()) {
         PyErr_Clear();
         PyErr_SetNone(PyExc_ValueError);
+        return NULL;
+    }
+    if (isnan(seconds)) {
+        PyErr_SetNone(PyExc_ValueError);
+        return NULL;
+    }
+    if (seconds < 0 && awscrt_on_loop_thread()) {
+        PyErr_SetString(PyExc_RuntimeError, "join_all_native_threads() on a native thread would wait for itself");
         return NULL;
     }
     /* 1e12 s is for ever as well, and its milliseconds still fit. */

@@ -32,9 +32,20 @@ static void stream_dropped(PyObject *handle) {
     crt_free(self);
 }
 
+/* Its readinto1 is the generic one, which makes a bytes object only to copy from it; readinto is its own. */
+static bool is_bytes_io(PyObject *stream) {
+    PyObject *module = PyImport_ImportModule("io");
+    PyObject *type = module ? PyObject_GetAttrString(module, "BytesIO") : NULL;
+    bool is = type && (PyObject *)Py_TYPE(stream) == type;
+    Py_XDECREF(type);
+    Py_XDECREF(module);
+    PyErr_Clear();
+    return is;
+}
+
 /* The first callable of read_methods; new reference, NULL without an exception when there is none. */
 static PyObject *find_read_method(PyObject *stream, bool *returns_bytes) {
-    for (int i = 0; i < READ_METHODS; i++) {
+    for (int i = is_bytes_io(stream) ? 1 : 0; i < READ_METHODS; i++) {
         PyObject *method = PyObject_GetAttrString(stream, read_methods[i]);
         if (!method && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
             return NULL;

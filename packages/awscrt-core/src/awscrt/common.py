@@ -45,5 +45,6 @@ def join_all_native_threads(*, timeout_sec: float = -1.0) -> bool:
     :param timeout_sec: seconds; negative waits for ever
     :return: False when the time ran out before that
     :raises ValueError: not a number
+    :raises RuntimeError: called for ever on a native thread, which would wait for itself
     """
     return _core.join_all_native_threads(timeout_sec)
