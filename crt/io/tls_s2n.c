@@ -18,6 +18,7 @@ struct crt_tls_session {
     bool not_tls; /* the server's first byte says so */
     bool heard;
     bool negotiated;
+    bool owes_alert;
     bool failed; /* fatal for the protocol: no close_notify */
     char host[256];
     char names[128]; /* of a certificate that does not name the host */
@@ -193,6 +194,7 @@ static bool prepare(crt_tls_session *session, const crt_s2n_ctx *ctx) {
      * client that reports all errors alike, and ends the connection with them.
      */
     return connection && s2n_connection_set_config(connection, ctx->config) == 0 &&
+           s2n_connection_set_ctx(connection, session) == 0 &&
            s2n_connection_set_blinding(connection, S2N_SELF_SERVICE_BLINDING) == 0 &&
            s2n_connection_set_recv_cb(connection, receive) == 0 &&
            s2n_connection_set_recv_ctx(connection, session) == 0 &&
@@ -320,18 +322,38 @@ static ptrdiff_t transfer_failed(crt_tls_session *session, int code, crt_fault *
     return -crt_fail(fault, code, "TLS protocol error: %s", s2n_strerror(s2n_errno, "EN"));
 }
 
+/* RFC 5246, 7.2.2: a server that asks is told, where s2n by itself would let it wait. */
+int crt_s2n_decline_renegotiation(struct s2n_connection *connection, void *user, s2n_renegotiate_response *response) {
+    crt_tls_session *session = s2n_connection_get_ctx(connection);
+
+    (void)user;
+    *response = S2N_RENEGOTIATE_REJECT;
+    session->owes_alert = true;
+    return 0;
+}
+
+/* s2n sends what it has to say itself only together with data; none will do. */
+static void send_alert(crt_tls_session *session) {
+    s2n_blocked_status blocked;
+
+    session->owes_alert = false;
+    s2n_send(session->connection, "", 0, &blocked);
+}
+
 static ptrdiff_t session_read(crt_tls_session *session, uint8_t *data, size_t len, crt_fault *fault) {
     s2n_blocked_status blocked = S2N_NOT_BLOCKED;
     ssize_t n = s2n_recv(session->connection, data, (ssize_t)(len < INT_MAX ? len : INT_MAX), &blocked);
-    ptrdiff_t waiting;
+    ptrdiff_t waiting = n < 0 ? blocked_on(blocked) : 0;
 
+    if (session->owes_alert && (n > 0 || waiting)) {
+        send_alert(session);
+    }
     if (n > 0) {
         return n;
     }
     if (n == 0) {
         return CRT_TLS_EOF;
     }
-    waiting = blocked_on(blocked);
     return waiting ? waiting : transfer_failed(session, AWS_IO_TLS_ERROR_READ_FAILURE, fault);
 }
 

@@ -3,6 +3,7 @@
 #define CRT_IO_TLS_S2N_H
 
 #include <s2n.h>
+#include <s2n/unstable/renegotiate.h>
 
 #include "crt/tls.h"
 
@@ -20,5 +21,9 @@ CRT_HIDDEN bool crt_s2n_cipher_pref_supported(int cipher_pref);
 /* s2n takes ALPN names as strings: calls `set` (s2n_config_... or s2n_connection_set_protocol_preferences). */
 typedef int (*crt_s2n_set_alpn)(void *target, const char *const *names, int count);
 CRT_HIDDEN int crt_s2n_alpn(const char *names, crt_s2n_set_alpn set, void *target, crt_fault *fault);
+
+/* tls_s2n.c */
+CRT_HIDDEN int crt_s2n_decline_renegotiation(struct s2n_connection *connection, void *user,
+                                             s2n_renegotiate_response *response);
 
 #endif

@@ -2,7 +2,6 @@
 #include "tls_provider.h"
 
 #if defined(CRT_HAVE_S2N)
-#include <s2n/unstable/renegotiate.h>
 #include <stdlib.h>
 #include <uv.h>
 
@@ -289,14 +288,6 @@ void crt_s2n_ctx_free(void *native) {
     }
 }
 
-/* RFC 5246, 7.2.2: says so to the server, where s2n alone would let it wait. */
-static int decline_renegotiation(struct s2n_connection *connection, void *user, s2n_renegotiate_response *response) {
-    (void)connection;
-    (void)user;
-    *response = S2N_RENEGOTIATE_REJECT;
-    return 0;
-}
-
 static int configure(crt_s2n_ctx *ctx, const crt_tls_ctx_options *options, crt_fault *fault) {
     const char *policy = policy_name(options->min_version, options->cipher_pref);
     int status;
@@ -311,7 +302,7 @@ static int configure(crt_s2n_ctx *ctx, const crt_tls_ctx_options *options, crt_f
     }
     /* Optional: whether the server asks for a certificate is its own affair. */
     if (s2n_config_set_client_auth_type(ctx->config, S2N_CERT_AUTH_OPTIONAL) != 0 ||
-        s2n_config_set_renegotiate_request_cb(ctx->config, decline_renegotiation, NULL) != 0) {
+        s2n_config_set_renegotiate_request_cb(ctx->config, crt_s2n_decline_renegotiation, NULL) != 0) {
         return failed(fault, "s2n-tls refuses a setting");
     }
     status = apply_trust(ctx->config, options, fault);
