@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +41,27 @@ def test_http_with_asyncio(nginx: Any) -> None:
     assert "received 8000 bytes" in run_sample("http_get_asyncio.py", "localhost", nginx.port, "/page")
 
 
+def test_mutual_tls(tls_certs: Any) -> None:
+    context = tls_certs.authority.server_context(tls_certs.server, mutual=True)
+    with socket.create_server(("localhost", 0)) as listener:
+        listener.settimeout(60)
+        thread = threading.Thread(target=shake_hands_twice, args=(listener, context))
+        thread.start()
+        archive = tls_certs.client.pkcs12("secret")
+        port = listener.getsockname()[1]
+        output = run_sample("tls_client.py", "localhost", port, tls_certs.ca_path, archive, "secret")
+        thread.join()
+    assert output.splitlines()[0] == "connected to localhost"
+    assert "certificate is not valid for host 'elsewhere.example' (valid for: localhost" in output
+
+
+def shake_hands_twice(listener: socket.socket, context: ssl.SSLContext) -> None:
+    for _ in range(2):
+        with contextlib.suppress(OSError), listener.accept()[0] as plain:
+            with context.wrap_socket(plain, server_side=True) as peer:
+                peer.recv(1)
+
+
 def test_event_loops_of_ones_own(nginx: Any) -> None:
     nginx.add_file("page", b"x")
     assert run_sample("io_lifecycle.py", "localhost", nginx.port, "/page").splitlines() == ["status 200", "joined True"]
@@ -61,3 +86,17 @@ def test_s3_transfer(s3_endpoint: Any, tmp_path: Path) -> None:
 
 def test_mqtt5_publish(mosquitto: Any) -> None:
     assert "received hello" in run_sample("mqtt5_publish.py", "127.0.0.1", mosquitto.port)
+
+
+def test_cbor_objects() -> None:
+    output = run_sample("cbor_objects.py")
+    assert "tag 32 of http://www.example.com" in output
+    assert "invalid CBOR at byte" in output
+
+
+def test_cbor_elements() -> None:
+    lines = run_sample("cbor_elements.py").splitlines()
+    assert lines[:5] == ["9f01fa40200000657468726565c11a664714c8ff", "1", "2.5", "three", "second 1715934600"]
+    assert lines[5] == "[1, 2.5, 'three', 'second 1715934600']"
+    assert lines[6].startswith("61 (AWS_ERROR_CBOR_UNEXPECTED_TYPE)")
+    assert lines[7:] == ["5"]
