@@ -1,13 +1,15 @@
 """Side by side with the reference: ``make bench`` (or ``python benchmarks/bench.py --help``).
 
-Each row runs the same worker process against both implementations, alternating (A B A B ...), on the same servers.
-Reported are medians of the pairs' ratios: throughput, CPU seconds per unit of work, peak memory; beside them what a raw
-client (a C loop, or wrk) reaches. Writes ``results/latest.json``, ``results/latest.md`` and ``results/latest.svg``.
+Each row runs the same worker process against both implementations, alternating (A B A B ...), on the same servers, and
+against what users would take instead, where the row names competitors. Reported are medians of the pairs' ratios:
+throughput, CPU seconds per unit of work, peak memory; beside them what a raw client (a C loop, or wrk) reaches. The
+results of a run replace those of the same rows in ``results/latest.json``; the Markdown and the charts are made anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -17,160 +19,140 @@ import subprocess
 import sys
 import tempfile
 import venv
-from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from report import write_report
-from servers import Servers
+from report import merge, write_report
+from rows import HERE, Context, Row, Run, run_json
 
-from awscrt.testing.servers import find_program
-
-HERE = os.path.dirname(os.path.abspath(__file__))
 REFERENCE = "awscrt==0.38.1"
+SUITES = ("s3", "http", "mqtt", "core")
+CACHE = os.path.join(HERE, "..", ".cache")
 
 
-@dataclass
-class Row:
-    """One workload: the worker, its parameters, and the goal ratios it is held against."""
+class Environments:
+    """The virtual environments that rows run in, made on first use."""
 
-    name: str
-    worker: str
-    params: Dict[str, Any]
-    goal: str
-    raw: Optional[List[str]] = None
-    rounds: int = 5
-    runs: Dict[str, List[Dict[str, float]]] = field(default_factory=lambda: {"ours": [], "reference": [], "raw": []})
+    def __init__(self, reference: str, competitors: str, ours: str, wheels: Optional[Sequence[str]]) -> None:
+        self._competitors = os.path.abspath(competitors)
+        self._installed: List[str] = []
+        self.reference = self._environment(os.path.abspath(reference), [REFERENCE])
+        self.ours = self._wheels(os.path.abspath(ours), wheels) if wheels else sys.executable
 
+    @staticmethod
+    def _environment(directory: str, packages: Sequence[str]) -> str:
+        python = os.path.join(directory, "bin", "python")
+        if not os.path.exists(python):
+            print(f"making {directory} {' '.join(packages)}", flush=True)
+            venv.create(directory, with_pip=True, clear=True)
+            if packages:
+                subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
+        return python
 
-def reference_python(cache: str) -> str:
-    """The interpreter of the reference's own virtual environment, made on first use."""
-    python = os.path.join(cache, "bin", "python")
-    if not os.path.exists(python):
-        print(f"installing {REFERENCE} into {cache}", flush=True)
-        venv.create(cache, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", REFERENCE], check=True)
-    return python
+    def _wheels(self, directory: str, wheels: Sequence[str]) -> str:
+        """Our wheels, installed anew: what users get is measured."""
+        python = self._environment(directory, ())
+        links = [option for place in wheels for option in ("--find-links", place)]
+        command = [python, "-m", "pip", "install", "-q", "--no-index", "--force-reinstall", *links]
+        subprocess.run([*command, "awscrt-core", "awscrt-http", "awscrt-mqtt", "awscrt-s3"], check=True)
+        return python
 
-
-def installed_python(cache: str, wheels: List[str]) -> str:
-    """The interpreter of a virtual environment with our wheels, installed anew: what users get is measured."""
-    python = os.path.join(cache, "bin", "python")
-    if not os.path.exists(python):
-        venv.create(cache, with_pip=True, clear=True)
-    links = [option for directory in wheels for option in ("--find-links", directory)]
-    command = [python, "-m", "pip", "install", "-q", "--no-index", "--force-reinstall", *links]
-    subprocess.run([*command, "awscrt-core", "awscrt-http", "awscrt-mqtt", "awscrt-s3"], check=True)
-    return python
-
-
-def build_c(name: str, directory: str) -> str:
-    """Compiles ``raw/<name>.c``; returns the binary's path."""
-    binary = os.path.join(directory, name)
-    source = os.path.join(HERE, "raw", name + ".c")
-    subprocess.run(["cc", "-O2", "-o", binary, source, "-lssl", "-lcrypto", "-lpthread"], check=True)
-    return binary
+    def competitor(self, packages: Sequence[str]) -> str:
+        """The interpreter that has these packages, as all competitors do."""
+        python = self._environment(self._competitors, ())
+        missing = [package for package in packages if package not in self._installed]
+        if missing:
+            subprocess.run([python, "-m", "pip", "install", "-q", *missing], check=True)
+            self._installed.extend(missing)
+        return python
 
 
-def run_json(command: List[str]) -> Dict[str, float]:
-    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=900, check=True)
-    result: Dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+def runners(row: Row, environments: Environments) -> Dict[str, Callable[[], Run]]:
+    """Everything that is measured in a row, by its name in the results."""
+
+    def worker(python: str, api: str) -> Callable[[], Run]:
+        params = json.dumps({**row.params, "api": api})
+        return lambda: run_json([python, os.path.join(HERE, "workers", row.worker), params])
+
+    result = {"ours": worker(environments.ours, "awscrt")}
+    if row.in_reference:
+        result["reference"] = worker(environments.reference, "awscrt")
+    for competitor in row.competitors:
+        result[competitor.name] = worker(environments.competitor(competitor.packages), competitor.name)
+    if row.raw:
+        result["raw"] = row.raw
     return result
 
 
-def run_wrk(port: int, path: str, in_flight: int, tls: bool) -> Dict[str, float]:
-    """wrk as the raw client of the small-request rows: requests per second."""
-    url = f"{'https' if tls else 'http'}://127.0.0.1:{port}{path}"
-    done = subprocess.run(
-        [find_program("wrk", "wrk"), "-t1", f"-c{in_flight}", "-d2s", url], stdout=subprocess.PIPE, check=True
-    )
-    for line in done.stdout.decode().splitlines():
-        if line.startswith("Requests/sec:"):
-            return {"units": float(line.split()[1]), "seconds": 1.0, "cpu": 0.0, "rss_mib": 0.0}
-    raise SystemExit("wrk printed no rate")
-
-
-def rows(s: Servers, raw: str, gib: int, download: str) -> List[Row]:
-    size = gib << 30
-    source = s.object("object", size)
-    s.object("small", 1024)
-    result: List[Row] = []
-    goals = {
-        ("get-file", None): "2x, CPU 0.6x, RSS 0.5x",
-        ("get-file", "tls"): "1.1x, CPU 0.75x, RSS 0.5x",
-        ("get-mem", None): "2.5x",
-        ("get-mem", "tls"): "1.1x, CPU 0.75x",
-        ("put-file", None): "1.4x",
-        ("put-file", "tls"): "1.2x",
-    }
-    for (action, tls), goal in goals.items():
-        put = action == "put-file"
-        server = s.sink if put else s.nginx
-        params = {
-            "action": action,
-            "port": server.tls_port if tls else server.port,
-            "ca": s.ca if tls else None,
-            "key": "/object",
-            "size": size,
-            "path": source if put else download,
-        }
-        ca = s.ca if tls else "-"
-        command = [raw, action, "127.0.0.1", str(params["port"]), "/object", str(size), params["path"], ca]
-        result.append(Row(f"s3 {action} {tls or 'plain'}", "s3_transfer.py", params, goal, raw=command))
-    for api, goal in (("futures", "2.5x"), ("asyncio", "3.5x")):
-        params = {"api": api, "port": s.nginx.port, "ca": None, "count": 40000, "in_flight": 32, "path": "/small"}
-        result.append(Row(f"http1 32 in flight, {api}", "http_get.py", params, goal, raw=["wrk"]))
-    mqtt = {"port": s.mosquitto.port, "count": 10000, "payload": 64}
-    result.append(Row("mqtt5 publish QoS 1", "mqtt_publish.py", mqtt, "2x"))
-    result.append(Row("import awscrt.s3", "import_module.py", {"module": "awscrt.s3"}, "time 0.5x", rounds=11))
-    return result
-
-
-def remove_download(row: Row) -> None:
-    """Every download starts without a file, so that nobody pays for freeing the pages of the run before."""
-    if row.params.get("action") == "get-file" and os.path.exists(row.params["path"]):
-        os.unlink(row.params["path"])
-
-
-def measure(row: Row, pythons: Dict[str, str]) -> None:
+def measure(row: Row, environments: Environments) -> None:
+    contestants = runners(row, environments)
+    row.runs = {name: [] for name in contestants}
     for number in range(-1, row.rounds):  # round -1 warms caches and memory up and is not counted
-        order = ["ours", "reference"] if number % 2 == 0 else ["reference", "ours"]
-        for name in order:
-            remove_download(row)
-            command = [pythons[name], os.path.join(HERE, "workers", row.worker), json.dumps(row.params)]
-            result = run_json(command)
+        names = list(contestants)
+        if number % 2:
+            names[:2] = names[1::-1]  # ours and the reference take turns in going first
+        for name in names:
+            if name == "raw" and not 0 <= number < 3:
+                continue
+            if row.prepare:
+                row.prepare()
+            result = contestants[name]()
             if number >= 0:
                 row.runs[name].append(result)
-        if row.raw and 0 <= number < 3:
-            remove_download(row)
-            if row.raw == ["wrk"]:
-                row.runs["raw"].append(run_wrk(row.params["port"], row.params["path"], row.params["in_flight"], False))
-            else:
-                row.runs["raw"].append(run_json(row.raw))
         print(".", end="", flush=True)
 
 
+def rate(run: Run) -> float:
+    return run["units"] / run["seconds"]
+
+
 def summarize(row: Row) -> Dict[str, Any]:
-    def rate(run: Dict[str, float]) -> float:
-        return run["units"] / run["seconds"]
+    runs = row.runs
+    pairs = list(zip(runs["ours"], runs.get("reference", [])))
+    unit = runs["ours"][0]["unit"]
 
-    pairs = list(zip(row.runs["ours"], row.runs["reference"]))
+    def middle(of: Callable[[Run], float]) -> Dict[str, float]:
+        return {name: statistics.median(map(of, measured)) for name, measured in runs.items()}
 
-    def middle(measure: Callable[[Dict[str, float]], float]) -> Dict[str, Optional[float]]:
-        return {name: statistics.median(map(measure, runs)) if runs else None for name, runs in row.runs.items()}
+    def ratio(of: Callable[[Run, Run], float]) -> Optional[float]:
+        return statistics.median(of(a, b) for a, b in pairs) if pairs else None
 
-    transfer = row.runs["ours"][0]["unit"] == "MB"
     return {
         "name": row.name,
         "goal": row.goal,
-        "unit": row.runs["ours"][0]["unit"],
+        "unit": unit,
         "rate": middle(rate),
-        "rate_ratio": statistics.median(rate(a) / rate(b) for a, b in pairs),
-        "cpu_ratio": statistics.median((a["cpu"] / a["units"]) / max(b["cpu"] / b["units"], 1e-12) for a, b in pairs),
-        "rss_ratio": statistics.median(a["rss_mib"] / b["rss_mib"] for a, b in pairs),
-        "cpu_per_gib": middle(lambda run: run["cpu"] / (run["units"] * 1e6 / 2**30)) if transfer else None,
+        "competitors": [competitor.name for competitor in row.competitors],
+        "rate_ratio": ratio(lambda a, b: rate(a) / rate(b)),
+        "cpu_ratio": ratio(lambda a, b: (a["cpu"] / a["units"]) / max(b["cpu"] / b["units"], 1e-12)),
+        "rss_ratio": ratio(lambda a, b: a["rss_mib"] / b["rss_mib"]),
+        "cpu_per_gib": middle(lambda run: run["cpu"] / (run["units"] * 1e6 / 2**30)) if unit == "MB" else None,
         "rss_mib": middle(lambda run: run["rss_mib"]),
-        "runs": row.runs,
+        "runs": runs,
     }
+
+
+def report_line(summary: Dict[str, Any]) -> str:
+    rates = summary["rate"]
+    words = [
+        f"{summary[key]:.2f}x {word}"
+        for key, word in (("rate_ratio", "rate"), ("cpu_ratio", "CPU"), ("rss_ratio", "RSS"))
+        if summary[key] is not None
+    ]
+    words += [f"{rates['ours'] / rates[name]:.2f}x {name}" for name in summary["competitors"]]
+    return f" {', '.join(words)}" + (f"   (goal {summary['goal']})" if summary["goal"] else "")
+
+
+def run_row(row: Row, environments: Environments) -> Optional[Dict[str, Any]]:
+    """Its summary; None when a worker failed, whose own words are on stderr."""
+    print(f"{row.name:<28} ", end="", flush=True)
+    try:
+        measure(row, environments)
+    except subprocess.SubprocessError as error:
+        print(f" FAILED: {error}", flush=True)
+        return None
+    summary = summarize(row)
+    print(report_line(summary), flush=True)
+    return summary
 
 
 def installed_bytes(python: str, names: str) -> int:
@@ -200,53 +182,59 @@ def machine() -> Dict[str, str]:
     }
 
 
-def main() -> None:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gib", type=int, default=1, help="object size of the transfer rows, GiB")
+    parser.add_argument("--suite", action="append", choices=SUITES, help="run this suite alone (repeatable)")
     parser.add_argument("--only", default="", help="run only rows whose name contains this")
+    parser.add_argument("--gib", type=int, default=1, help="object size of the transfer rows, GiB")
     parser.add_argument("--rounds", type=int, default=0, help="override the rounds of every row")
     parser.add_argument("--scratch", default="/dev/shm", help="a tmpfs with room for three objects")
-    cache = os.path.join(HERE, "..", ".cache")
-    parser.add_argument("--reference", default=os.path.join(cache, "reference-venv"), help="its virtual environment")
-    parser.add_argument("--ours", default=os.path.join(cache, "bench-venv"), help="virtual environment for --wheels")
+    parser.add_argument("--reference", default=os.path.join(CACHE, "reference-venv"), help="its virtual environment")
+    parser.add_argument("--competitors", default=os.path.join(CACHE, "competitors-venv"), help="theirs")
+    parser.add_argument("--ours", default=os.path.join(CACHE, "bench-venv"), help="virtual environment for --wheels")
     parser.add_argument(
         "--wheels",
         action="append",
         help="directory of wheels to install and measure (repeatable); without it, the running interpreter's awscrt",
     )
     parser.add_argument("--results", default=os.path.join(HERE, "results"), help="where the reports go")
-    args = parser.parse_args()
+    return parser.parse_args()
 
-    ours = installed_python(os.path.abspath(args.ours), args.wheels) if args.wheels else sys.executable
-    pythons = {"ours": ours, "reference": reference_python(os.path.abspath(args.reference))}
+
+def main() -> None:
+    args = parse_arguments()
+    environments = Environments(args.reference, args.competitors, args.ours, args.wheels)
     scratch = tempfile.mkdtemp(prefix="awscrt-bench-", dir=args.scratch)
-    summaries = []
+    summaries: Dict[str, List[Dict[str, Any]]] = {}
+    order: Dict[str, List[str]] = {}
+    failed = []
     try:
-        raw = build_c("raw", scratch)
-        with Servers(scratch, build_c("sink", scratch)) as servers:
-            for row in rows(servers, raw, args.gib, os.path.join(scratch, "download")):
-                if args.only not in row.name:
-                    continue
-                row.rounds = args.rounds or row.rounds
-                print(f"{row.name:<28} ", end="", flush=True)
-                measure(row, pythons)
-                summary = summarize(row)
-                summaries.append(summary)
-                print(
-                    f" {summary['rate_ratio']:.2f}x rate, {summary['cpu_ratio']:.2f}x CPU, "
-                    f"{summary['rss_ratio']:.2f}x RSS   (goal {row.goal})",
-                    flush=True,
-                )
+        with Context(scratch, args.gib) as context:
+            for suite in args.suite or SUITES:
+                rows = importlib.import_module(f"suites.{suite}").rows(context)
+                order[suite] = [row.name for row in rows]
+                summaries[suite] = []
+                for row in rows:
+                    if args.only not in row.name:
+                        continue
+                    row.rounds = args.rounds or row.rounds
+                    summary = run_row(row, environments)
+                    if summary:
+                        summaries[suite].append(summary)
+                    else:
+                        failed.append(row.name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     sizes = {
-        "ours": installed_bytes(pythons["ours"], "awscrt[-_](core|http|s3)"),
-        "reference": installed_bytes(pythons["reference"], "awscrt"),
+        "ours": installed_bytes(environments.ours, "awscrt[-_](core|http|s3)"),
+        "reference": installed_bytes(environments.reference, "awscrt"),
     }
     for name, size in sizes.items():
         print(f"installed size of core, http and s3, {name}: {size / 1e6:.2f} MB")
     os.makedirs(args.results, exist_ok=True)
-    write_report(args.results, machine(), summaries, sizes)
+    write_report(args.results, merge(args.results, machine(), summaries, order, sizes))
+    if failed:
+        raise SystemExit(f"not measured: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

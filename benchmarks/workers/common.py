@@ -7,6 +7,7 @@ import json
 import resource
 import sys
 import time
+from itertools import repeat
 from typing import Any, Callable, Dict, Tuple
 
 
@@ -24,6 +25,24 @@ def tls_options(ca: str, server_name: str) -> Any:
 def cpu_seconds() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
+
+
+def calls(params: Dict[str, Any], function: Callable[[Any], Any], argument: Any, seconds: float = 0.3) -> int:
+    """Calls ``function(argument)`` for about so long, after a warm-up of a tenth of it; returns how often."""
+    count, elapsed = 1, 0.0
+    while True:
+        began = time.perf_counter()
+        for _ in repeat(None, count):
+            function(argument)
+        elapsed = time.perf_counter() - began
+        if elapsed > seconds / 10:
+            break
+        count *= 2
+    count = max(1, int(count * seconds / elapsed))
+    params["start"]()
+    for _ in repeat(None, count):
+        function(argument)
+    return count
 
 
 def measure(work: Callable[[Dict[str, Any]], Tuple[float, str]]) -> None:

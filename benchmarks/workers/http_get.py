@@ -1,6 +1,6 @@
 """Small GETs over HTTP/1.1, a fixed number in flight, one connection each.
 
-Params: ``api`` (futures, asyncio), ``port``, ``ca`` (path or null), ``count``, ``in_flight``, ``path``.
+Params: ``style`` (futures, asyncio), ``port``, ``ca`` (path or null), ``count``, ``in_flight``, ``path``.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ async def with_asyncio(params: Dict[str, Any]) -> Tuple[float, str]:
 
 
 def work(params: Dict[str, Any]) -> Tuple[float, str]:
-    return asyncio.run(with_asyncio(params)) if params["api"] == "asyncio" else with_futures(params)
+    return asyncio.run(with_asyncio(params)) if params["style"] == "asyncio" else with_futures(params)
 
 
 measure(work)
