@@ -77,7 +77,10 @@ class Received(NamedTuple):
 
 
 def header(name: str, kind: int, value: Any = None) -> bytes:
-    """The bytes of one header. For types without a value, and unknown ones, a value given as bytes is written as it is."""
+    """The bytes of one header.
+
+    :param value: for types without a value, and for unknown ones, bytes that are written as they are
+    """
     encoded = name.encode()
     start = bytes([len(encoded)]) + encoded + bytes([kind])
     if kind in _INTEGERS:
