@@ -72,12 +72,12 @@ extern CRT_HIDDEN PyMethodDef awscrt_tls_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_pkcs11_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_checksum_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_xxhash_methods[];
-extern CRT_HIDDEN PyMethodDef awscrt_cbor_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_source_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_crypto_methods[];
 extern CRT_HIDDEN PyMethodDef awscrt_key_methods[];
 
 int awscrt_future_init(PyObject *module);
+int awscrt_cbor_init(PyObject *module);
 int awscrt_crypto_init(PyObject *module);
 int awscrt_xxhash_init(PyObject *module);
 

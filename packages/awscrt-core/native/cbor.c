@@ -169,17 +169,16 @@ static int add_type(PyObject *module, PyObject *type, const char *attribute) {
     return status;
 }
 
-/* Not part of the module's own start: most programs have no use for it. */
-static PyObject *cbor_init(PyObject *module, PyObject *native_resource) {
-    if (add_type(module, awscrt_cbor_encoder_type(native_resource), "CborEncoder") ||
-        add_type(module, awscrt_cbor_decoder_type(native_resource), "CborDecoder") ||
-        add_function(module, &functions[0], "cbor_dumps") || add_function(module, &functions[1], "cbor_loads")) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+/* The base class of everything that owns a native object is Python's, and loaded before this module. */
+int awscrt_cbor_init(PyObject *module) {
+    PyObject *package = PyImport_ImportModule("awscrt");
+    PyObject *native_resource = package ? PyObject_GetAttrString(package, "NativeResource") : NULL;
+    int status = native_resource ? 0 : -1;
+    status = status ? status : add_type(module, awscrt_cbor_encoder_type(native_resource), "CborEncoder");
+    status = status ? status : add_type(module, awscrt_cbor_decoder_type(native_resource), "CborDecoder");
+    status = status ? status : add_function(module, &functions[0], "cbor_dumps");
+    status = status ? status : add_function(module, &functions[1], "cbor_loads");
+    Py_XDECREF(native_resource);
+    Py_XDECREF(package);
+    return status;
 }
-
-PyMethodDef awscrt_cbor_methods[] = {
-    {"cbor_init", cbor_init, METH_O, "Adds CborEncoder, CborDecoder, cbor_dumps and cbor_loads to this module."},
-    {NULL, NULL, 0, NULL},
-};

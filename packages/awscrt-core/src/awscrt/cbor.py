@@ -8,13 +8,13 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, Callable, Optional, Union
 
-from awscrt import NativeResource, _core
-
-_core.cbor_init(NativeResource)
-dumps = _core.cbor_dumps
-loads = _core.cbor_loads
+from awscrt import NativeResource as NativeResource
+from awscrt import _core
 
 __all__ = ["AwsCborDecoder", "AwsCborEncoder", "AwsCborType", "dumps", "loads"]
+
+dumps = _core.cbor_dumps
+loads = _core.cbor_loads
 
 
 class AwsCborType(IntEnum):
