@@ -49,6 +49,7 @@ static struct {
     sink *sink;
     char *filling;
     char *emptying;
+    bool has_buffers; /* set once: without them there is no sink */
     size_t filled;
     uint64_t records_queued;
     uint64_t records_written;
@@ -172,6 +173,7 @@ static void init(void) {
     /* Plain malloc: these live as long as the process and are nobody's leak. */
     logger.filling = malloc(QUEUE_BYTES);
     logger.emptying = malloc(QUEUE_BYTES);
+    logger.has_buffers = logger.filling && logger.emptying;
     crt_fork_watch(&fork_hook);
     atexit(flush_at_exit);
 }
@@ -348,7 +350,7 @@ static void replace_sink(int level, sink *next) {
 
 /* 0, or AWS_ERROR_OOM: without memory for queue or sink nothing is replaced. */
 static int replace_with(int level, crt_log_file *file, crt_log_fn fn) {
-    sink *next = logger.filling && logger.emptying ? sink_new(file, fn) : NULL;
+    sink *next = logger.has_buffers ? sink_new(file, fn) : NULL;
 
     if (!next) {
         return AWS_ERROR_OOM;
