@@ -31,6 +31,12 @@ def run_sample(name: str, *args: object, **environment: str) -> str:
     return output
 
 
+def test_checksums(tmp_path: Path) -> None:
+    (tmp_path / "digits").write_bytes(b"123456789")
+    lines = run_sample("checksums.py", tmp_path / "digits").splitlines()
+    assert lines[:2] == ["crc32 cbf43926", "crc64nvme ae8b14860a799888"]
+
+
 def test_http_over_tls(nginx: Any, tls_certs: Any) -> None:
     nginx.add_file("page", b"x" * 1234)
     assert "received 1234 bytes" in run_sample("http_get.py", "localhost", nginx.tls_port, "/page", tls_certs.ca_path)
