@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
 import socket
 import ssl
@@ -35,6 +37,26 @@ def test_checksums(tmp_path: Path) -> None:
     (tmp_path / "digits").write_bytes(b"123456789")
     lines = run_sample("checksums.py", tmp_path / "digits").splitlines()
     assert lines[:2] == ["crc32 cbf43926", "crc64nvme ae8b14860a799888"]
+
+
+def test_crypto_hashes(tmp_path: Path) -> None:
+    (tmp_path / "digits").write_bytes(b"123456789")
+    digest = "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"
+    assert run_sample("crypto_hashes.py", tmp_path / "digits").splitlines() == [
+        f"sha256 {digest}",
+        f"in one call {digest}",
+        "genuine",
+    ]
+
+
+def test_crypto_keys(tmp_path: Path) -> None:
+    vectors = Path(__file__).parents[1] / "core" / "vectors" / "crypto_rsa.json"
+    der = bytes.fromhex(json.loads(vectors.read_text())["keys"][1]["private_pkcs8"])
+    text = base64.b64encode(der).decode()
+    (tmp_path / "key.pem").write_text(f"-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+    lines = run_sample("crypto_keys.py", tmp_path / "key.pem").splitlines()
+    assert lines[:4] == ["genuine", "forged", "64 bytes", "a session key"]
+    assert lines[4].startswith("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI")
 
 
 def test_http_over_tls(nginx: Any, tls_certs: Any) -> None:
