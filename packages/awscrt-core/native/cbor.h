@@ -29,7 +29,7 @@ PyObject *awscrt_cbor_from_datetime(awscrt_cbor_time *time, PyObject *object, un
 PyObject *awscrt_cbor_from_epoch(awscrt_cbor_time *time, PyObject *seconds);
 PyObject *awscrt_cbor_from_rfc3339(awscrt_cbor_time *time, PyObject *text);
 
-/* ---- cbor_encode.c ---- */
+/* ---- cbor_write.c ---- */
 
 enum awscrt_cbor_rules {
     AWSCRT_CBOR_ITEM, /* AwsCborEncoder.write_data_item: exact types, floats become integers where equal */
@@ -51,7 +51,7 @@ int awscrt_cbor_write_text(crt_buf *out, PyObject *text);
 /* 1: written. 0: out of the range of 64 bits and a sign, nothing written. -1 + exception. */
 int awscrt_cbor_write_int(crt_buf *out, PyObject *number);
 
-/* ---- cbor_decode.c ---- */
+/* ---- cbor_read.c ---- */
 
 /* A position in a source, and what its user wants. Zeroed but for the fields that are set. */
 typedef struct awscrt_cbor_reader {
@@ -73,7 +73,7 @@ PyObject *awscrt_cbor_negative_int(uint64_t n);
 /* Raises what `code` means under the reader's rules: RuntimeError (remembered where it must be), or ValueError. */
 void awscrt_cbor_fail(awscrt_cbor_reader *reader, int code, const uint8_t *at, const char *what);
 
-/* ---- cbor_types.c: AwsCborEncoder and AwsCborDecoder ---- */
+/* ---- cbor_encoder.c, cbor_decoder.c ---- */
 
 /* Native bases of the two classes, derived from NativeResource. New references, or NULL + exception. */
 PyObject *awscrt_cbor_encoder_type(PyObject *native_resource);

@@ -65,7 +65,7 @@ class AwsCborDecoder(_core.CborDecoder):
     def __init__(
         self, src: bytes, on_epoch_time: Optional[Callable[[Union[int, float]], Any]] = None, **kwargs: Any
     ) -> None:
-        super().__init__()
+        NativeResource.__init__(self)  # named: a small item is read in the time that super() takes
         self._open(src, on_epoch_time)
 
     def peek_next_type(self) -> AwsCborType:
