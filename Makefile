@@ -45,10 +45,12 @@ help:
 system:
 	@tools/bootstrap.sh
 
-$(STAMPS)/venv: tools/requirements-dev.txt tools/requirements-test.txt tools/requirements-build.txt | system
+$(STAMPS)/venv: tools/requirements-dev.txt tools/requirements-test.txt tools/requirements-compat.txt \
+		tools/requirements-build.txt | system
 	@mkdir -p $(STAMPS)
 	"$${PYTHON:-$$(tools/find-python.sh)}" -m venv --clear $(VENV)
 	$(PY) -m pip install -q -r tools/requirements-dev.txt
+	$(PY) -m pip install -q --no-deps -r tools/requirements-compat.txt
 	$(PY) tools/link_checkout.py
 	@touch $@
 

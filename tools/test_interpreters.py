@@ -51,13 +51,15 @@ def run(*command: object) -> None:
 
 def environment(python: str, directory: Path) -> Path:
     """An environment with the test requirements, kept between runs while those stay the same."""
-    requirements = [ROOT / "tools" / f"requirements-{name}.txt" for name in ("test", "build")]
+    requirements = [ROOT / "tools" / f"requirements-{name}.txt" for name in ("test", "build", "compat")]
     stamp = directory / "requirements.sha256"
     wanted = hashlib.sha256(b"".join(path.read_bytes() for path in requirements)).hexdigest()
     interpreter = directory / "bin" / "python"
     if not stamp.exists() or stamp.read_text() != wanted:
         run(python, "-m", "venv", "--clear", directory)
-        run(interpreter, "-m", "pip", "install", "-q", *(f"--requirement={path}" for path in requirements))
+        *with_dependencies, compat = (f"--requirement={path}" for path in requirements)
+        run(interpreter, "-m", "pip", "install", "-q", *with_dependencies)
+        run(interpreter, "-m", "pip", "install", "-q", "--no-deps", compat)
         stamp.write_text(wanted)
     return interpreter
 

@@ -236,14 +236,23 @@ class EventStreamServer(ScriptedServer):
         super().__init__(lambda peer: script(EventStreamPeer(peer)), context=context, path=path)
 
 
-def serve_operations(operations: Dict[str, Callable[[EventStreamPeer, Received], None]]) -> Callable[..., None]:
+def serve_operations(
+    operations: Dict[str, Callable[[EventStreamPeer, Received], None]],
+    *,
+    on_connect: Callable[[Received], Any] = lambda message: None,
+) -> Callable[..., None]:
     """A script that accepts the connection and calls what is registered for each operation a stream begins with.
 
     Messages on streams that have begun go to the function of their operation, too. PINGs are answered.
+
+    :param on_connect: called with the CONNECT before it is acknowledged
     """
 
     def script(peer: EventStreamPeer) -> None:
-        peer.accept()
+        connect = peer.receive()
+        assert connect.message_type == CONNECT, connect
+        on_connect(connect)
+        peer.send(message_type=CONNECT_ACK, flags=CONNECTION_ACCEPTED)
         streams: Dict[int, str] = {}
         try:
             while True:
