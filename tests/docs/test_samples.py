@@ -14,6 +14,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from awscrt.testing.eventstream import (
+    TERMINATE_STREAM,
+    EventStreamPeer,
+    EventStreamServer,
+    Received,
+    serve_operations,
+)
 from awscrt.testing.s3 import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 
 SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "samples"
@@ -128,3 +135,26 @@ def test_cbor_elements() -> None:
     assert lines[5] == "[1, 2.5, 'three', 'second 1715934600']"
     assert lines[6].startswith("61 (AWS_ERROR_CBOR_UNEXPECTED_TYPE)")
     assert lines[7:] == ["5"]
+
+
+def test_eventstream_codec() -> None:
+    assert run_sample("eventstream_codec.py").splitlines() == [
+        "{':event-type': 'tick', 'count': 0} b'payload 0'",
+        "{':event-type': 'tick', 'count': 1} b'payload 1'",
+    ]
+
+
+def test_eventstream_rpc(tmp_path: Path) -> None:
+    def shout(peer: EventStreamPeer, message: Received) -> None:
+        peer.reply(message, message.payload.upper())
+        peer.reply(message, b"done", flags=TERMINATE_STREAM)
+
+    path = str(tmp_path / "socket")
+    with EventStreamServer(serve_operations({"shout": shout}), path=path):
+        output = run_sample("eventstream_rpc.py", path, "shout", "hello")
+    assert output.splitlines() == [
+        "APPLICATION_MESSAGE HELLO",
+        "APPLICATION_MESSAGE done",
+        "closed",
+        "gone: None",
+    ]

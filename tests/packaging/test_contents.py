@@ -61,6 +61,7 @@ def test_no_file_is_in_two_wheels(dist):
 def test_core_carries_headers_types_and_the_test_kit(dist):
     names = set(names_of(only(dist, "awscrt_core-*.whl")))
     assert {"awscrt/__init__.py", "awscrt/aio/__init__.py", "awscrt/py.typed", "awscrt/testing/s3.py"} <= names
+    assert {f"awscrt/eventstream/{name}.py" for name in ("__init__", "rpc", "codec")} <= names
     assert "awscrt/include/awscrt/core_api.h" in names
     in_checkout = {f"awscrt/include/crt/{path.name}" for path in (ROOT / "crt/include/crt").iterdir()}
     assert in_checkout <= names

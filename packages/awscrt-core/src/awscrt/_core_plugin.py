@@ -17,7 +17,17 @@ def awscrt_feature() -> FeatureInfo:
         name="core",
         version=__version__,
         abi=f"core {_core.ABI_MAJOR}.{_core.ABI_MINOR}",
-        modules=("awscrt.common", "awscrt.exceptions", "awscrt.io", "awscrt.checksums", "awscrt.plugins"),
+        modules=(
+            "awscrt.common",
+            "awscrt.exceptions",
+            "awscrt.io",
+            "awscrt.logging",
+            "awscrt.crypto",
+            "awscrt.checksums",
+            "awscrt.cbor",
+            "awscrt.eventstream",
+            "awscrt.plugins",
+        ),
         summary="event loops, TLS, resolver, checksums",
     )
 
