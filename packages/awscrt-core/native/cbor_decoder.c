@@ -96,10 +96,24 @@ static int peek(decoder *d) {
 }
 
 static const char *const type_names[] = {
-    "unknown",           "an unsigned int",         "a negative int",   "a float",         "bytes",
-    "text",              "an array of known size", "a map of known size", "a tag",           "a bool",
-    "null",              "undefined",               "a break",          "chunks of bytes", "chunks of text",
-    "an array up to a break", "a map up to a break"};
+    [CRT_CBOR_UNKNOWN] = "unknown",
+    [CRT_CBOR_UINT] = "an unsigned int",
+    [CRT_CBOR_NEGINT] = "a negative int",
+    [CRT_CBOR_FLOAT] = "a float",
+    [CRT_CBOR_BYTES] = "bytes",
+    [CRT_CBOR_TEXT] = "text",
+    [CRT_CBOR_ARRAY] = "an array of known size",
+    [CRT_CBOR_MAP] = "a map of known size",
+    [CRT_CBOR_TAG] = "a tag",
+    [CRT_CBOR_BOOL] = "a bool",
+    [CRT_CBOR_NULL] = "null",
+    [CRT_CBOR_UNDEFINED] = "undefined",
+    [CRT_CBOR_BREAK] = "a break",
+    [CRT_CBOR_INDEF_BYTES] = "bytes in chunks",
+    [CRT_CBOR_INDEF_TEXT] = "text in chunks",
+    [CRT_CBOR_INDEF_ARRAY] = "an array up to a break",
+    [CRT_CBOR_INDEF_MAP] = "a map up to a break",
+};
 
 /* Consumes the next element, which must be of that type: 0. Else -1 + exception, and it stays. */
 static int take(decoder *d, enum crt_cbor_type type) {
@@ -228,7 +242,9 @@ static PyObject *pop_item(decoder *d, size_t max_depth) {
     unpeek(d);
     d->reader.max_depth = max_depth;
     d->reader.unexpected = false;
+    PyObject *source = Py_XNewRef(d->source); /* whatever runs meanwhile may call reset_src */
     PyObject *item = awscrt_cbor_read(&d->reader);
+    Py_XDECREF(source);
     if (!item && d->reader.unexpected) {
         /* The element of the wrong type counts as peeked. */
         d->reader.unexpected = false;

@@ -163,8 +163,11 @@ static PyObject *zone_of(awscrt_cbor_time *t, int seconds) {
 
 PyObject *awscrt_cbor_from_rfc3339(awscrt_cbor_time *t, PyObject *text) {
     Py_ssize_t size = 0;
-    const char *utf8 = PyUnicode_Check(text) ? PyUnicode_AsUTF8AndSize(text, &size) : NULL;
-    scanner s = {utf8, utf8 + size, utf8 != NULL};
+    const char *utf8 = PyUnicode_Check(text) ? PyUnicode_AsUTF8AndSize(text, &size) : "";
+    if (!utf8) {
+        return NULL;
+    }
+    scanner s = {utf8, utf8 + size, true};
     int year = digits(&s, 4);
     one_of(&s, '-', '-');
     int month = digits(&s, 2);
@@ -179,7 +182,6 @@ PyObject *awscrt_cbor_from_rfc3339(awscrt_cbor_time *t, PyObject *text) {
     int microsecond = fraction(&s);
     int seconds_east = offset(&s);
     if (!s.good || s.at != s.end) {
-        PyErr_Clear();
         PyErr_SetString(PyExc_ValueError, "a date must be a text as in RFC 3339");
         return NULL;
     }
