@@ -285,7 +285,7 @@ static void set_keep_alive(int fd, const crt_socket_options *options) {
     }
 }
 
-/* AWS_IO_SOCKET_INVALID_OPTIONS when there is no such interface, AWS_ERROR_NO_PERMISSION when it is not ours to choose. */
+/* AWS_IO_SOCKET_INVALID_OPTIONS: no such interface; AWS_ERROR_NO_PERMISSION: not ours to choose. */
 static int bind_to_interface(int fd, int family, const char *name) {
     if (!name) {
         return 0;
