@@ -10,8 +10,10 @@
  * its table of plain alert names lacks those of TLS 1.3.
  */
 const char *crt_openssl_alert_name(int alert) {
-    const char *text = ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, SSL_AD_REASON_OFFSET + alert));
+    const char *text;
 
+    OPENSSL_init_ssl(OPENSSL_INIT_LOAD_SSL_STRINGS, NULL); /* another stack may be asking, before any context */
+    text = ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, SSL_AD_REASON_OFFSET + alert));
     if (!text || !strchr(text, ' ')) {
         return "unknown";
     }

@@ -210,18 +210,18 @@ static void text_free(text *t) {
     crt_free(t->data);
 }
 
-static int load_identity(crt_s2n_ctx *ctx, const crt_tls_ctx_options *options, crt_fault *fault) {
+int crt_s2n_use_pem(crt_s2n_ctx *ctx, crt_bytes cert_pem, crt_bytes key_pem, crt_fault *fault) {
     text chain = {0}, key = {0};
-    int status = text_new(&chain, options->cert_pem, fault);
+    int status = text_new(&chain, cert_pem, fault);
 
     if (status == 0) {
-        status = text_new(&key, options->key_pem, fault);
+        status = text_new(&key, key_pem, fault);
     }
     if (status == 0) {
-        status = each_block(options->cert_pem, "client certificate", take_certificate, &chain, fault);
+        status = each_block(cert_pem, "client certificate", take_certificate, &chain, fault);
     }
     if (status == 0) {
-        status = each_block(options->key_pem, "private key", take_key, &key, fault);
+        status = each_block(key_pem, "private key", take_key, &key, fault);
     }
     if (status == 0 && key.len == 0) {
         status = crt_fail(fault, AWS_IO_TLS_CTX_ERROR, "the private key contains only curve parameters");
@@ -242,11 +242,19 @@ static int load_identity(crt_s2n_ctx *ctx, const crt_tls_ctx_options *options, c
 
 static int apply_identity(crt_s2n_ctx *ctx, const crt_tls_ctx_options *options, crt_fault *fault) {
     if (options->cert_pem.ptr) {
-        return load_identity(ctx, options, fault);
+        return crt_s2n_use_pem(ctx, options->cert_pem, options->key_pem, fault);
     }
-    if (options->pkcs11 || options->pkcs12.ptr || options->windows_store_path) {
+    if (options->pkcs11) {
         return crt_fail(fault, AWS_ERROR_PLATFORM_NOT_SUPPORTED,
-                        "with s2n-tls client certificates come from PEM text; unset AWS_CRT_TLS to use OpenSSL");
+                        "PKCS#11 keys need the OpenSSL stack; unset AWS_CRT_TLS");
+    }
+    if (options->pkcs12.ptr) {
+        return crt_s2n_use_pkcs12(ctx, options, fault);
+    }
+    if (options->windows_store_path) {
+        return crt_fail(fault, AWS_ERROR_PLATFORM_NOT_SUPPORTED,
+                        "certificates of a Windows store need Windows; export '%s' as PEM or PKCS#12",
+                        options->windows_store_path);
     }
     return 0;
 }
