@@ -122,6 +122,10 @@ static void run_send(crt_task *task, int loop_status) {
         finish_send(send, send->status);
         return;
     }
+    if (send->ended && *send->ended) {
+        finish_send(send, AWS_ERROR_EVENT_STREAM_RPC_STREAM_CLOSED);
+        return;
+    }
     memset(&send->write, 0, sizeof(send->write));
     send->write.data = send->data;
     send->write.fd = -1;

@@ -178,6 +178,29 @@ static void a_preset_status_fails_the_message_unsent(void **state) {
     user_close(&u);
 }
 
+static void messages_of_an_ended_stream_fail_unsent(void **state) {
+    static const bool ended[] = {false, true, false};
+    outgoing out[3];
+    uint8_t bytes[3][32];
+    user u;
+    user_open(&u, serve_echo, NULL);
+    for (int i = 0; i < 3; i++) {
+        memset(&out[i], 0, sizeof(out[i]));
+        out[i].user = &u;
+        out[i].send.data = crt_bytes_of(bytes[i], message_of(bytes[i], 1, (uint8_t)i));
+        out[i].send.ended = &ended[i];
+        out[i].send.done = on_sent;
+        crt_es_channel_send(u.channel, &out[i].send);
+    }
+    latch_wait(&u.sent, 3);
+    latch_wait(&u.taken, 2);
+    assert_int_equal(out[0].status, 0);
+    assert_int_equal(out[1].status, AWS_ERROR_EVENT_STREAM_RPC_STREAM_CLOSED);
+    assert_int_equal(out[2].status, 0);
+    user_close(&u);
+    assert_int_equal(u.payload_bytes, 2);
+}
+
 static void what_was_sent_before_the_close_leaves(void **state) {
     static recording r;
     user u;
@@ -296,6 +319,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         leak_checked(messages_go_there_and_back),
         leak_checked(a_preset_status_fails_the_message_unsent),
+        leak_checked(messages_of_an_ended_stream_fail_unsent),
         leak_checked(what_was_sent_before_the_close_leaves),
         leak_checked(a_violation_closes_behind_the_messages_before_it),
         leak_checked(a_peer_that_hangs_up_closes_the_channel),

@@ -854,6 +854,31 @@ def test_the_peer_terminates_a_stream(serve):
     assert len(log.of("closed")) == 1
 
 
+def test_a_message_that_the_end_of_its_stream_overtakes_is_not_sent(serve):
+    received = Rest()
+
+    def script(peer):
+        peer.accept()
+        peer.receive()
+        peer.send_raw(kit.frame(kit.route(0, 0, 1), b"first") + kit.frame(kit.route(0, TERMINATE, 1), b"last"))
+        received.read(peer)
+
+    handler = accepted(serve(script))
+    futures = []
+
+    def answer(payload):
+        if payload == b"first":  # the last one has come with it, and is delivered before this leaves
+            futures.append(stream.send_message(message_type=APPLICATION_MESSAGE, payload=b"too late"))
+
+    receiver = RecordingContinuation(handler.log, message=answer)
+    stream = handler.connection.new_stream(receiver)
+    stream.activate(operation="echo", message_type=APPLICATION_MESSAGE)
+    handler.log.wait_count("closed")
+    assert code_of(futures[0]) == 4106
+    closed(handler)
+    assert received.messages == []
+
+
 @pytest.mark.parametrize("in_activation", [True, False])
 def test_the_client_terminates_a_stream(serve, in_activation):
     received = Rest()

@@ -120,7 +120,8 @@ typedef struct crt_es_channel_options {
 /* An encoded message on its way. `data` stays untouched until `done`, called exactly once, on the loop. */
 typedef struct crt_es_send {
     crt_bytes data;
-    int status; /* not 0: fail with it instead of writing */
+    int status;        /* not 0: fail with it instead of writing */
+    const bool *ended; /* NULL, or read on the loop before writing: true fails with RPC_STREAM_CLOSED */
     void (*done)(struct crt_es_send *send, int status);
     crt_task task; /* the rest is private */
     crt_write write;

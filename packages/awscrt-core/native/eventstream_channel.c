@@ -156,6 +156,44 @@ static void on_closed(void *user, const crt_fault *fault) {
 
 static const crt_es_channel_handler handler = {on_connected, on_messages, on_closed};
 
+/* ---- streams ---- */
+
+/* Whether a stream has ended, for messages that are already on their way to the loop. */
+typedef struct stream_object {
+    PyObject_HEAD
+    bool ended; /* touched on the loop only */
+} stream_object;
+
+static PyObject *stream_end(PyObject *self, PyObject *unused) {
+    ((stream_object *)self)->ended = true;
+    Py_RETURN_NONE;
+}
+
+static void stream_dealloc(PyObject *self) {
+    awscrt_free_instance(self);
+}
+
+static PyMethodDef stream_methods[] = {
+    {"end", stream_end, METH_NOARGS, "Fails messages not written yet. On the event loop only."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot stream_slots[] = {
+    {Py_tp_dealloc, stream_dealloc},
+    {Py_tp_methods, stream_methods},
+    {Py_tp_doc, "Native part of awscrt.eventstream.rpc.ClientContinuation."},
+    {0, NULL},
+};
+
+static PyType_Spec stream_spec = {
+    .name = "awscrt._core._EventStreamStream",
+    .basicsize = sizeof(stream_object),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = stream_slots,
+};
+
+static PyTypeObject *stream_type; /* of the one interpreter we serve; kept for the life of the process */
+
 /* ---- sending ---- */
 
 typedef struct outgoing {
@@ -164,6 +202,7 @@ typedef struct outgoing {
     channel *channel;
     int status;
     PyObject *data;
+    PyObject *stream; /* or None */
     PyObject *future;
     PyObject *on_sent;  /* called without arguments, when it was written; or None */
     PyObject *on_flush; /* called with error=; or None */
@@ -183,6 +222,7 @@ static void call_on_flush(PyObject *on_flush, PyObject *error) {
 
 static void outgoing_free(outgoing *o) {
     Py_DECREF(o->data);
+    Py_DECREF(o->stream);
     Py_DECREF(o->future);
     Py_DECREF(o->on_sent);
     Py_DECREF(o->on_flush);
@@ -242,8 +282,9 @@ static PyObject *channel_send(PyObject *self, PyObject *const *args, Py_ssize_t 
     if (!c) {
         return NULL;
     }
-    if (nargs != 5 || !PyBytes_Check(args[0]) || !PyLong_Check(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "expected (bytes, status, future, on_sent, on_flush)");
+    if (nargs != 6 || !PyBytes_Check(args[0]) || !PyLong_Check(args[1]) ||
+        (args[5] != Py_None && Py_TYPE(args[5]) != stream_type)) {
+        PyErr_SetString(PyExc_TypeError, "expected (bytes, status, future, on_sent, on_flush, stream)");
         return NULL;
     }
     outgoing *o = crt_calloc(1, sizeof(*o));
@@ -256,10 +297,12 @@ static PyObject *channel_send(PyObject *self, PyObject *const *args, Py_ssize_t 
     o->future = Py_NewRef(args[2]);
     o->on_sent = Py_NewRef(args[3]);
     o->on_flush = Py_NewRef(args[4]);
+    o->stream = Py_NewRef(args[5]);
     o->event.deliver = deliver_sent;
     o->event.discard = discard_sent;
     o->send.data = crt_bytes_of(PyBytes_AsString(o->data), (size_t)PyBytes_Size(o->data));
     o->send.status = (int)PyLong_AsLong(args[1]);
+    o->send.ended = args[5] == Py_None ? NULL : &((stream_object *)args[5])->ended;
     o->send.done = on_done;
     crt_es_channel_send(c->native, &o->send);
     Py_RETURN_NONE;
@@ -377,7 +420,7 @@ static PyMethodDef channel_methods[] = {
     {"connect", (PyCFunction)(void (*)(void))eventstream_connect, METH_FASTCALL | METH_CLASS,
      "(host_name, port, bootstrap, socket_options, tls_connection_options, on_setup, on_message, on_shutdown)"},
     {"send", (PyCFunction)(void (*)(void))channel_send, METH_FASTCALL,
-     "(message, status, future, on_sent, on_flush): a status other than 0 fails it on the loop, unsent."},
+     "(message, status, future, on_sent, on_flush, stream or None): a status other than 0 fails it on the loop, unsent."},
     {"close", channel_close, METH_O, "(code): behind what was sent before."},
     {NULL, NULL, 0, NULL},
 };
@@ -425,5 +468,9 @@ int awscrt_es_channel_init(PyObject *module) {
     PyObject *type = PyType_FromSpec(&channel_spec);
     int status = type ? PyModule_AddObjectRef(module, "_EventStreamChannel", type) : -1;
     Py_XDECREF(type);
-    return status ? status : PyModule_AddFunctions(module, functions);
+    stream_type = status ? NULL : (PyTypeObject *)PyType_FromSpec(&stream_spec);
+    if (!stream_type || PyModule_AddObjectRef(module, "_EventStreamStream", (PyObject *)stream_type)) {
+        return -1;
+    }
+    return PyModule_AddFunctions(module, functions);
 }

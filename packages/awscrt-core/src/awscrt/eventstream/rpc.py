@@ -255,7 +255,7 @@ class ClientConnection(NativeResource):
         future = _new_future()
         with self._lock:
             status = self._note_sending(message_type)
-            self._binding.send(message, status, future, None, on_flush)
+            self._binding.send(message, status, future, None, on_flush, None)
             if status and not 0 <= message_type <= _LAST_APPLICATION_TYPE:
                 self._close(status)
         return future
@@ -280,7 +280,7 @@ class ClientConnection(NativeResource):
                 headers = [Header.from_string(":content-type", "application/json")]
                 payload = f'{{"message": "{what}"}}'
                 message = _core.eventstream_encode_rpc(headers, payload, answer, 0, 0)
-                self._binding.send(message, 0, _new_future(), None, None)
+                self._binding.send(message, 0, _new_future(), None, None, None)
             self._close(_RPC_PROTOCOL_ERROR)
 
     def _note_sending(self, message_type: int) -> int:
@@ -390,6 +390,7 @@ class ClientContinuation(NativeResource):
 
     def __init__(self, handler: ClientContinuationHandler, connection: ClientConnection) -> None:
         super().__init__()
+        self._binding = _core._EventStreamStream()
         self.connection = connection
         self.closed_future = _new_future()
         self._handler = handler
@@ -449,7 +450,8 @@ class ClientContinuation(NativeResource):
     ) -> Future[None]:
         """Send another message; the parameters are those of :meth:`activate`.
 
-        :return: future of None, which completes when the message was handed to the system
+        :return: future of None, which completes when the message was handed to the system; it fails with
+            AWS_ERROR_EVENT_STREAM_RPC_STREAM_CLOSED when the stream ends before that
         :raises RuntimeError: not activated (AWS_ERROR_EVENT_STREAM_RPC_STREAM_NOT_ACTIVATED), closed
             (AWS_ERROR_EVENT_STREAM_RPC_STREAM_CLOSED), or something is too long
         """
@@ -471,7 +473,8 @@ class ClientContinuation(NativeResource):
         self, message: bytes, flags: Optional[int], future: Future[None], on_flush: Optional[Callable[..., Any]]
     ) -> None:
         terminates = flags is not None and flags & MessageFlag.TERMINATE_STREAM
-        self.connection._binding.send(message, 0, future, self._on_end if terminates else None, on_flush)
+        on_sent = self._on_end if terminates else None
+        self.connection._binding.send(message, 0, future, on_sent, on_flush, self._binding)
 
     # ---- called on the event loop ----
 
@@ -481,6 +484,7 @@ class ClientContinuation(NativeResource):
             if self._closed:
                 return False
             self._closed = True
+            self._binding.end()
             self.connection._streams.pop(self._stream_id, None)
             return True
 
