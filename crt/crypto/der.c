@@ -4,7 +4,7 @@
 
 enum { CONSTRUCTED = 0x20, LONG_TAG = 0x1f, DEPTH_MAX = 16 };
 
-/* The length octets at the front of `rest`. Lengths that could be shorter are BER, but harmless and seen in the wild. */
+/* The length octets at the front of `rest`. Longer forms than needed are BER, but harmless and seen in the wild. */
 static bool take_length(crt_bytes *rest, size_t *length) {
     if (rest->len == 0) {
         return false;

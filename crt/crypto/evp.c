@@ -12,8 +12,7 @@ int crt_evp_status(bool ok) {
     return AWS_ERROR_CAL_CRYPTO_OPERATION_FAILED;
 }
 
-EVP_PKEY_CTX *crt_evp_take(crt_evp_slot *slot, EVP_PKEY *key, bool (*setup)(EVP_PKEY_CTX *ctx, int algorithm),
-                           int algorithm) {
+EVP_PKEY_CTX *crt_evp_take(crt_evp_slot *slot, EVP_PKEY *key, crt_evp_setup setup, int algorithm) {
     EVP_PKEY_CTX *ctx = __atomic_exchange_n(&slot->idle, NULL, __ATOMIC_ACQUIRE);
     if (ctx != NULL) {
         return ctx;

@@ -16,8 +16,8 @@ typedef struct crt_evp_slot {
 } crt_evp_slot;
 
 /* The context of the slot, or a new one of `key` on which `setup(ctx, algorithm)` returned true. NULL: failed. */
-CRT_HIDDEN EVP_PKEY_CTX *crt_evp_take(crt_evp_slot *slot, EVP_PKEY *key, bool (*setup)(EVP_PKEY_CTX *ctx, int algorithm),
-                                      int algorithm);
+typedef bool (*crt_evp_setup)(EVP_PKEY_CTX *ctx, int algorithm);
+CRT_HIDDEN EVP_PKEY_CTX *crt_evp_take(crt_evp_slot *slot, EVP_PKEY *key, crt_evp_setup setup, int algorithm);
 CRT_HIDDEN void crt_evp_give_back(crt_evp_slot *slot, EVP_PKEY_CTX *ctx);
 CRT_HIDDEN void crt_evp_slot_free(crt_evp_slot *slot);
 

@@ -30,10 +30,10 @@ static int module_exec(PyObject *module) {
         return -1;
     }
     loaded = true;
-    PyMethodDef *const parts[] = {awscrt_runtime_methods, awscrt_error_methods,  awscrt_io_methods,
-                                  awscrt_tls_methods,     awscrt_source_methods, awscrt_checksum_methods, awscrt_xxhash_methods,
-                                  awscrt_logging_methods, awscrt_pkcs11_methods,
-                                  awscrt_crypto_methods,  awscrt_key_methods};
+    PyMethodDef *const parts[] = {awscrt_runtime_methods, awscrt_error_methods, awscrt_io_methods, awscrt_tls_methods,
+                                  awscrt_source_methods, awscrt_checksum_methods, awscrt_xxhash_methods,
+                                  awscrt_logging_methods, awscrt_pkcs11_methods, awscrt_crypto_methods,
+                                  awscrt_key_methods};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         if (PyModule_AddFunctions(module, parts[i])) {
             return -1;
@@ -44,9 +44,9 @@ static int module_exec(PyObject *module) {
         PyModule_AddIntConstant(module, "ABI_MINOR", AWSCRT_CORE_ABI_MINOR)) {
         return -1;
     }
-    return awscrt_runtime_init(module) || awscrt_future_init(module) || awscrt_cbor_init(module) || awscrt_xxhash_init(module) || awscrt_crypto_init(module) ||
-                   awscrt_es_header_init(module) || awscrt_es_codec_init(module) || awscrt_es_channel_init(module) ||
-                   add_api(module)
+    return awscrt_runtime_init(module) || awscrt_future_init(module) || awscrt_cbor_init(module) ||
+                   awscrt_xxhash_init(module) || awscrt_crypto_init(module) || awscrt_es_header_init(module) ||
+                   awscrt_es_codec_init(module) || awscrt_es_channel_init(module) || add_api(module)
                ? -1
                : 0;
 }

@@ -17,8 +17,6 @@ TYPE_CHECKING = False  # typing is the largest part of a small program's import 
 if TYPE_CHECKING:
     from typing import Any, NamedTuple, Union
 
-    Buffer = Union[bytes, bytearray, memoryview]
-
 __all__ = [
     "EC",
     "ECExportFormat",
