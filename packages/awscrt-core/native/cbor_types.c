@@ -33,9 +33,7 @@ int awscrt_cbor_resource_clear(PyObject *self) {
 
 void awscrt_cbor_resource_begin_dealloc(PyObject *self) {
     PyObject_GC_UnTrack(self);
-    if (((native_resource *)self)->weak_references) {
-        PyObject_ClearWeakRefs(self);
-    }
+    PyObject_ClearWeakRefs(self);
     awscrt_cbor_resource_clear(self);
 }
 
@@ -46,7 +44,8 @@ PyObject *awscrt_cbor_derive(PyType_Spec *spec, PyObject *base) {
     if (bytes == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    if (!PyType_Check(base) || bytes != sizeof(native_resource)) {
+    if (!PyType_Check(base) || bytes < (Py_ssize_t)offsetof(native_resource, weak_references) ||
+        bytes > (Py_ssize_t)sizeof(native_resource)) {
         PyErr_Format(PyExc_TypeError, "%R is not laid out as NativeResource", base);
         return NULL;
     }

@@ -7,7 +7,8 @@
 
 #include "cbor.h"
 
-/* How an instance begins whose class derives from NativeResource: with the two slots of that. */
+/* How an instance begins whose class derives from NativeResource: with the slots of that. Since Python 3.12 that for
+   weak references is before the object; the place stays unused then. */
 #define NATIVE_RESOURCE_HEAD                                                                                         \
     PyObject_HEAD                                                                                                    \
     PyObject *binding;                                                                                               \
