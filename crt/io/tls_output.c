@@ -107,6 +107,7 @@ int crt_tls_output_put(crt_tls_output *output, const void *data, size_t len) {
     }
     memcpy(last->bytes + last->write.data.len, data, len);
     last->write.data.len += len;
+    output->held += len;
     return 0;
 }
 
@@ -182,10 +183,22 @@ int crt_tls_output_encrypt(crt_tls_output *output, const crt_tls_provider *provi
     return 0;
 }
 
+/* The writes of the round; their memory is no longer ours to count. */
+static crt_write_list take_in_flight(crt_tls_output *output) {
+    const crt_write *write;
+
+    for (write = output->in_flight.first; write; write = write->next) {
+        if (write->done == free_segment) {
+            output->held -= write->data.len;
+        }
+    }
+    return list_take(&output->in_flight);
+}
+
 crt_write_list crt_tls_output_round_sent(crt_tls_output *output, size_t *bytes) {
     *bytes = output->round;
     output->round = 0;
-    return list_take(&output->in_flight);
+    return take_in_flight(output);
 }
 
 crt_write_list crt_tls_output_abandon(crt_tls_output *output) {
@@ -194,5 +207,5 @@ crt_write_list crt_tls_output_abandon(crt_tls_output *output) {
     }
     output->encrypted = 0;
     output->round = 0;
-    return list_take(&output->in_flight);
+    return take_in_flight(output);
 }

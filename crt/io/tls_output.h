@@ -25,6 +25,7 @@ typedef struct crt_tls_output {
     size_t round;             /* plaintext bytes in this round */
     crt_buf wire;             /* ciphertext not yet sent */
     uint8_t *file_chunk;      /* for writes from files, while there are any */
+    size_t held;              /* bytes that were put, until their round has left */
 } crt_tls_output;
 
 CRT_HIDDEN void crt_tls_output_init(crt_tls_output *output);

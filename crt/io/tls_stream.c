@@ -25,6 +25,7 @@ typedef struct tls_stream {
     crt_tls_ctx *ctx;
     crt_tls_session *session;
     crt_tls_output output;
+    size_t charged; /* to the memory budget */
 
     /* the handshake; done is NULL once it was called */
     crt_connect_fn done;
@@ -87,6 +88,16 @@ static int flush(tls_stream *s) {
         crt_buf_consume(wire, n < 0 ? 0 : (size_t)n);
     }
     return 0;
+}
+
+/* Once a turn: what the peer does not take is charged. Most turns leave nothing, and cost nothing here. */
+static void settle_budget(tls_stream *s) {
+    size_t owed = s->blocked ? s->output.held + crt_buf_len(&s->output.wire) : 0;
+
+    if (owed != s->charged) {
+        crt_budget_charge((ptrdiff_t)owed - (ptrdiff_t)s->charged);
+        s->charged = owed;
+    }
 }
 
 static void fail_writes(tls_stream *s, int status) {
@@ -315,6 +326,7 @@ static void work(tls_stream *s, int mask) {
     if (!s->done && s->link && !s->blocked && !s->peer_gone) {
         write_now(s);
     }
+    settle_budget(s);
     watch(s);
     crt_stream_release(&s->base);
 }
@@ -377,6 +389,8 @@ static void run_close(crt_task *task, int loop_status) {
     crt_stream_acquire(&s->base);
     tear_down(s);
     fail_writes(s, AWS_IO_SOCKET_CLOSED);
+    s->blocked = false;
+    settle_budget(s);
     crt_stream_gone(&s->base, &s->fault);
     if (done) {
         /* Nobody was given the stream yet: the reference for `done` ends here. */

@@ -303,6 +303,38 @@ static void a_close_ends_writes_that_the_peer_does_not_take(void **state) {
     free(b.bytes);
 }
 
+static void put_pieces(void *arg) {
+    big_write *b = arg;
+    size_t i;
+
+    for (i = 0; i < PIECES; i++) {
+        assert_int_equal(crt_stream_put(b->c->stream, b->bytes, PIECE), 0);
+    }
+}
+
+static void look_at_budget(void *arg) {
+    client *c = arg;
+    c->observed = crt_budget_used();
+}
+
+static void what_a_slow_peer_leaves_is_charged_to_the_budget(void **state) {
+    pair p;
+    big_write b = {.c = &p.c, .bytes = test_bytes(PIECE)};
+    size_t i;
+
+    pair_open(&p, talk_not, NULL, TLS1_3_VERSION);
+    on_loop(p.c.loop, put_pieces, &b);
+    for (i = 0; i < 1000 && p.c.observed == 0; i++) {
+        on_loop(p.c.loop, look_at_budget, &p.c); /* a turn later the socket was full */
+    }
+    /* not yet encrypted, or encrypted and not sent; the socket's buffers took some of it */
+    assert_in_range(p.c.observed, PIECES * PIECE / 2, (PIECES + 2) * PIECE + (1 << 20));
+    client_close(&p.c);
+    assert_int_equal(crt_budget_used(), 0);
+    pair_free(&p);
+    free(b.bytes);
+}
+
 static void write_late(void *arg) {
     big_write *b = arg;
     client_write(b->c, &b->writes[0], "late", 4);
@@ -699,6 +731,7 @@ int main(void) {
         leak_checked(a_close_without_close_notify_is_told_from_an_end),
         leak_checked(a_corrupt_record_is_a_read_failure),
         leak_checked(a_close_ends_writes_that_the_peer_does_not_take),
+        leak_checked(what_a_slow_peer_leaves_is_charged_to_the_budget),
         leak_checked(writing_on_a_closed_stream_fails),
         leak_checked(bytes_put_before_a_close_still_leave),
         leak_checked(the_last_reference_closes),
