@@ -462,6 +462,32 @@ def test_everything_works_inside_callbacks(serve):
     assert log.names() == ["setup", "protocol", "message", "message", "closed", "shutdown"]
 
 
+def test_a_connection_may_be_closed_in_its_setup_and_again_in_its_shutdown(serve):
+    handler = RecordingHandler(
+        on_connection_setup=lambda connection, error: connection.close(),
+        on_connection_shutdown=lambda reason: handler.connection.close(),
+    )
+    connect(serve(idle), handler)
+    assert not handler.connection.is_open()
+    assert handler.connection.shutdown_future.result(PATIENCE) is None
+    assert handler.log.entries == [("setup", None), ("shutdown", None)]
+
+
+def test_waiting_in_a_callback_raises_instead_of_hanging(serve):
+    errors = []
+
+    def wait(message_type):
+        try:
+            handler.connection.close().result()
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    handler = RecordingHandler(on_protocol_message=wait)
+    accepted(serve(wait_accepted), handler)
+    assert handler.connection.shutdown_future.result(PATIENCE) is None
+    assert len(errors) == 1 and "event-loop thread" in errors[0]
+
+
 # ---- sending ----
 
 
@@ -739,6 +765,20 @@ def test_protocol_violations_are_answered_and_end_the_connection(serve, block, a
     assert (message.message_type, message.flags, message.stream_id) == (answer, 0, 0)
     assert message.headers[0] == (":content-type", 7, "application/json")
     assert list(json.loads(message.payload)) == ["message"]
+
+
+def test_violations_are_answered_over_tls_too(serve, tls_certs):
+    received = Rest()
+
+    def script(peer):
+        peer.accept()
+        peer.send(message_type=kit.CONNECT_ACK)
+        received.read(peer)
+
+    server = serve(script, context=server_context(tls_certs))
+    handler = accepted(server, tls_connection_options=tls_options(tls_certs, "localhost"))
+    assert code_of(handler.connection.shutdown_future) == 4105
+    assert [message.message_type for message in received.messages] == [kit.PROTOCOL_ERROR]
 
 
 @pytest.mark.parametrize(
