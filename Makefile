@@ -1,4 +1,4 @@
-# make demo | test | dev | wheels | bench | docs | lint | fuzz | soak | clean
+# make demo | test | test-s2n | dev | wheels | bench | docs | lint | fuzz | soak | clean
 #
 # Every target makes what it needs first: the system's packages (tools/bootstrap.sh), the virtual environment .venv,
 # the extensions built in place. Nothing is done twice: stamps are in .cache/stamps.
@@ -31,6 +31,7 @@ help:
 	@echo "make demo      a guided tour: S3, HTTPS and MQTT over the loopback interface, under two minutes"
 	@echo "make test      lint, docs, C tests under sanitizers, wheels, the whole suite on several interpreters"
 	@echo "make dev       build the extensions in place and the environment .venv"
+	@echo "make test-s2n  the TLS tests over s2n-tls, installed in S2N_ROOT"
 	@echo "make wheels    sdists and wheels of all distributions into dist/"
 	@echo "make bench     side-by-side benchmarks (benchmarks/)"
 	@echo "make docs      HTML documentation into docs/_build"
@@ -126,6 +127,18 @@ test-c: | system
 	cd crt && cmake --preset asan >/dev/null
 	cd crt && cmake --build --preset asan -j$(JOBS) -- --no-print-directory -s
 	cd crt && ctest --preset asan -j$(JOBS)
+
+# The TLS tests over s2n-tls: make test-s2n S2N_ROOT=<where it is installed>. Core is built again without it after that.
+.PHONY: test-s2n
+test-s2n: dev
+	@test -n "$(S2N_ROOT)" || { echo "make test-s2n S2N_ROOT=<where s2n-tls is installed>"; exit 1; }
+	cmake -S crt -B build/crt-s2n -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCRT_SANITIZE=address,undefined -DS2N_ROOT=$(S2N_ROOT) >/dev/null
+	cmake --build build/crt-s2n -j$(JOBS) -- --no-print-directory -s
+	ctest --test-dir build/crt-s2n --output-on-failure --no-tests=error -R _s2n
+	rm -f $(STAMPS)/inplace-core
+	cd packages/awscrt-core && S2N_ROOT=$(S2N_ROOT) $(PY) setup.py -q build_ext --inplace --force
+	AWS_CRT_TLS=s2n $(PY) -m pytest -q tests/core/test_tls_options.py tests/core/test_tls_matrix.py tests/core/test_tls_pem.py \
+		tests/http/test_tls.py tests/http/test_proxy.py
 
 .PHONY: test-packaging
 test-packaging: $(STAMPS)/wheels $(STAMPS)/foreign-wheels

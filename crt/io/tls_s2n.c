@@ -4,6 +4,7 @@
 #if defined(CRT_HAVE_S2N)
 #include <errno.h>
 #include <limits.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <uv.h>
 
@@ -17,6 +18,7 @@ struct crt_tls_session {
     int transport_code; /* why the transport failed; AWS_IO_SOCKET_CLOSED for its end */
     bool not_tls; /* the server's first byte says so */
     bool heard;
+    bool verify_peer;
     bool negotiated;
     bool owes_alert;
     bool failed; /* fatal for the protocol: no close_notify */
@@ -150,16 +152,16 @@ static uint8_t on_name(const char *name, size_t len, void *user) {
     return 0;
 }
 
-static int set_host(crt_tls_session *session, const char *name, bool verified, crt_fault *fault) {
+static int set_host(crt_tls_session *session, const char *name, crt_fault *fault) {
     size_t len = name ? strlen(name) : 0;
 
     if (len > 0 && name[len - 1] == '.') {
         len--; /* a name's absolute form is the same host */
     }
     if (len == 0) {
-        return verified ? crt_fail(fault, AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE,
-                                   "there is no server name to verify the certificate for")
-                        : 0;
+        return session->verify_peer ? crt_fail(fault, AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE,
+                                               "there is no server name to verify the certificate for")
+                                    : 0;
     }
     if (len >= sizeof(session->host)) {
         return crt_fail(fault, AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE,
@@ -216,7 +218,8 @@ static int session_new(void *native, const crt_tls_options *options, const crt_t
         return crt_fail(fault, AWS_ERROR_OOM, "no memory for a TLS session");
     }
     session->transport = *transport;
-    status = prepare(session, ctx) ? set_host(session, options->server_name, ctx->verify_peer, fault)
+    session->verify_peer = ctx->verify_peer;
+    status = prepare(session, ctx) ? set_host(session, options->server_name, fault)
                                    : crt_fail(fault, AWS_ERROR_OOM, "no memory for a TLS session");
     if (status == 0 && options->alpn) {
         status = crt_s2n_alpn(options->alpn, set_connection_alpn, session->connection, fault);
@@ -279,13 +282,49 @@ static int verdict(crt_tls_session *session, crt_fault *fault) {
     return crt_fail(fault, AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE, "%s", s2n_strerror(s2n_errno, "EN"));
 }
 
+enum { LEAST_KEY_BITS = 80 }; /* of security, as RSA-1024 has: what the OpenSSL stack asks for as well */
+
+static bool is_weak(const struct s2n_cert *certificate) {
+    const uint8_t *der = NULL;
+    uint32_t len = 0;
+    X509 *parsed = s2n_cert_get_der(certificate, &der, &len) == 0 ? d2i_X509(NULL, &der, (long)len) : NULL;
+    EVP_PKEY *key = parsed ? X509_get0_pubkey(parsed) : NULL;
+    bool weak = !key || EVP_PKEY_get_security_bits(key) < LEAST_KEY_BITS;
+
+    X509_free(parsed);
+    return weak;
+}
+
+/* s2n's policies that reach back to TLS 1.0 take keys of any length. */
+static bool has_weak_chain(struct s2n_connection *connection) {
+    struct s2n_cert_chain_and_key *chain = s2n_cert_chain_and_key_new();
+    struct s2n_cert *certificate = NULL;
+    uint32_t count = 0, i;
+    bool weak = !chain || s2n_connection_get_peer_cert_chain(connection, chain) != 0 ||
+                s2n_cert_chain_get_length(chain, &count) != 0;
+
+    for (i = 0; i < count && !weak; i++) {
+        weak = s2n_cert_chain_get_cert(chain, &certificate, i) != 0 || is_weak(certificate);
+    }
+    s2n_cert_chain_and_key_free(chain);
+    return weak;
+}
+
+static ptrdiff_t negotiated(crt_tls_session *session, crt_fault *fault) {
+    if (session->verify_peer && has_weak_chain(session->connection)) {
+        session->failed = true;
+        return -crt_fail(fault, AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE, "a key of the server's certificates is too short");
+    }
+    session->negotiated = true;
+    return 0;
+}
+
 static ptrdiff_t handshake(crt_tls_session *session, crt_fault *fault) {
     s2n_blocked_status blocked = S2N_NOT_BLOCKED;
     ptrdiff_t waiting;
 
     if (s2n_negotiate(session->connection, &blocked) == 0) {
-        session->negotiated = true;
-        return 0;
+        return negotiated(session, fault);
     }
     waiting = blocked_on(blocked);
     if (waiting) {

@@ -132,11 +132,13 @@ static int trust_system(struct s2n_config *config, crt_fault *fault) {
 }
 
 static int apply_trust(struct s2n_config *config, const crt_tls_ctx_options *options, crt_fault *fault) {
+    bool ask = options->verify_peer && !options->no_revocation;
+
+    if (s2n_config_set_status_request_type(config, ask ? S2N_STATUS_REQUEST_OCSP : S2N_STATUS_REQUEST_NONE) != 0) {
+        return failed(fault, "s2n-tls refuses the setting for OCSP responses");
+    }
     if (!options->verify_peer) {
         return s2n_config_disable_x509_verification(config) == 0 ? 0 : failed(fault, "verification cannot be disabled");
-    }
-    if (!options->no_revocation && s2n_config_set_status_request_type(config, S2N_STATUS_REQUEST_OCSP) != 0) {
-        return failed(fault, "s2n-tls cannot ask for OCSP responses");
     }
     if (!options->ca_pem.ptr && !options->ca_dir) {
         return trust_system(config, fault);
