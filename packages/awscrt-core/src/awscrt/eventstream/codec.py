@@ -1,4 +1,4 @@
-"""Event-stream messages as bytes, for those who bring their own transport.
+"""Event-stream messages as bytes, for those who bring their own transport::
 
 decoder = EventStreamDecoder()
 decoder.add_data(encode_message([Header.from_string(":event-type", "tick")], b"{}"))
@@ -48,7 +48,7 @@ def encode_message(
 class EventStreamDecoder:
     """Decodes a stream of messages that comes in pieces, cut anywhere. Iterating gives the messages complete so far.
 
-    What violates the format raises :class:`awscrt.exceptions.AwsCrtError` (AWS_ERROR_EVENT_STREAM_...), behind the
+    What violates the format raises :class:`awscrt.exceptions.AwsCrtError` (codes 4096 to 4108), behind the
     messages before it. A bad prelude or CRC is for good: there is no telling where the next message begins.
     """
 
