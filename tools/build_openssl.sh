@@ -15,9 +15,10 @@ RELEASE="https://github.com/openssl/openssl/releases/download/openssl-$VERSION/o
 
 # Protocols and algorithms that no part of the runtime negotiates or loads. Kept on purpose: TLS 1.0 and 1.1, 3DES and
 # the legacy provider (built in), which old servers and PKCS#12 files need.
-WITHOUT="no-shared no-module no-tests no-apps no-docs no-engine no-comp no-dso no-ui-console no-autoload-config no-dtls
-no-quic no-srp no-srtp no-psk no-cms no-cmp no-ts no-ct no-gost no-aria no-bf no-blake2 no-camellia no-cast no-idea
-no-mdc2 no-ocb no-rmd160 no-seed no-siphash no-sm2 no-sm3 no-sm4 no-whirlpool no-ml-dsa no-slh-dsa no-argon2"
+WITHOUT="no-apps no-argon2 no-aria no-autoload-config no-bf no-blake2 no-camellia no-cast no-cmp no-cms no-comp no-ct no-docs
+no-dsa no-dso no-dtls no-ec2m no-engine no-filenames no-gost no-idea no-md4 no-mdc2 no-ml-dsa no-module no-multiblock
+no-nextprotoneg no-ocb no-psk no-quic no-rc5 no-rfc3779 no-rmd160 no-seed no-shared no-siphash no-slh-dsa no-sm2
+no-sm3 no-sm4 no-srp no-srtp no-tests no-ts no-ui-console no-uplink no-whirlpool"
 
 prefix="${1:?usage: tools/build_openssl.sh PREFIX}"
 mkdir -p "$prefix"
