@@ -225,10 +225,10 @@ def main() -> None:
                         failed.append(row.name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    sizes = {
-        "ours": installed_bytes(environments.ours, "awscrt[-_](core|http|s3)"),
-        "reference": installed_bytes(environments.reference, "awscrt"),
-    }
+    sizes: Dict[str, int] = {}
+    if args.wheels:  # a checkout has no installed files to count
+        sizes["ours"] = installed_bytes(environments.ours, "awscrt[-_](core|http|s3)")
+        sizes["reference"] = installed_bytes(environments.reference, "awscrt")
     for name, size in sizes.items():
         print(f"installed size of core, http and s3, {name}: {size / 1e6:.2f} MB")
     os.makedirs(args.results, exist_ok=True)

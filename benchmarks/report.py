@@ -39,7 +39,8 @@ def merge(
             "machine": machine,
             "rows": [rows[name] for name in order[suite] if name in rows],
         }
-    results["installed_bytes"] = sizes
+    if sizes:
+        results["installed_bytes"] = sizes
     return results
 
 
@@ -79,10 +80,10 @@ def markdown(results: Results) -> str:
         if transfers:
             parts += ["", *transfer_table(transfers)]
         parts.append("")
-    megabytes = {name: f"{size / 1e6:.2f}" for name, size in results["installed_bytes"].items()}
-    parts.append(
-        f"Installed size of core, http and s3: {megabytes['ours']} MB; the reference: {megabytes['reference']} MB."
-    )
+    megabytes = {name: f"{size / 1e6:.2f} MB" for name, size in results.get("installed_bytes", {}).items()}
+    if megabytes:
+        sizes = f"{megabytes['ours']}; the reference: {megabytes['reference']}"
+        parts.append(f"Installed size of core, http and s3: {sizes}.")
     return "\n".join(parts)
 
 

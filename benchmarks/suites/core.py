@@ -85,7 +85,12 @@ def cbor_rows() -> List[Row]:
         Row(f"cbor {work}", "cbor_document.py", {"work": work, "style": "classes"}, goal, competitors=[CBOR2])
         for work, goal in goals.items()
     ]
-    for name, work in (("dumps", "encode"), ("loads", "decode"), ("dumps small", "encode-small")):
+    for name, work in (
+        ("dumps", "encode"),
+        ("loads", "decode"),
+        ("dumps small", "encode-small"),
+        ("loads small", "decode-small"),
+    ):
         params = {"work": work, "style": "functions"}
         rows.append(
             Row(f"cbor {name}", "cbor_document.py", params, "2x cbor2", competitors=[CBOR2], in_reference=False)

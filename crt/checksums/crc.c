@@ -9,18 +9,8 @@
 #include <uv.h>
 
 static crt_crc_engine engines[3];
+static crt_crc_variant chosen[3];
 static uv_once_t engines_once = UV_ONCE_INIT;
-
-static void init_engines(void) {
-    crt_crc_engine_init(&engines[CRT_CRC32], CRT_POLY_CRC32, 32);
-    crt_crc_engine_init(&engines[CRT_CRC32C], CRT_POLY_CRC32C, 32);
-    crt_crc_engine_init(&engines[CRT_CRC64NVME], CRT_POLY_CRC64NVME, 64);
-}
-
-const crt_crc_engine *crt_crc_engine_get(enum crt_crc_kind kind) {
-    uv_once(&engines_once, init_engines);
-    return &engines[kind];
-}
 
 size_t crt_crc_variants(enum crt_crc_kind kind, crt_crc_variant space[CRT_CRC_VARIANTS]) {
     size_t count = 0;
@@ -63,6 +53,22 @@ static crt_crc_variant choose(enum crt_crc_kind kind) {
     return variants[count - 1];
 }
 
+static void init_engine(enum crt_crc_kind kind, uint64_t reflected_poly, unsigned width) {
+    crt_crc_engine_init(&engines[kind], reflected_poly, width);
+    chosen[kind] = choose(kind);
+}
+
+static void init_engines(void) {
+    init_engine(CRT_CRC32, CRT_POLY_CRC32, 32);
+    init_engine(CRT_CRC32C, CRT_POLY_CRC32C, 32);
+    init_engine(CRT_CRC64NVME, CRT_POLY_CRC64NVME, 64);
+}
+
+const crt_crc_engine *crt_crc_engine_get(enum crt_crc_kind kind) {
+    uv_once(&engines_once, init_engines);
+    return &engines[kind];
+}
+
 static uint64_t first_call(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len);
 static crt_crc_kernel _Atomic kernels[3] = {first_call, first_call, first_call};
 
@@ -71,7 +77,7 @@ static crt_crc_kernel _Atomic kernels[3] = {first_call, first_call, first_call};
 static uint64_t first_call(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {
     enum crt_crc_kind kind = (enum crt_crc_kind)(engine - engines);
     (void)crt_crc_engine_get(kind);
-    crt_crc_kernel kernel = choose(kind).run;
+    crt_crc_kernel kernel = chosen[kind].run;
     atomic_store_explicit(&kernels[kind], kernel, memory_order_release);
     return kernel(engine, state, data, len);
 }
@@ -113,14 +119,19 @@ uint64_t crt_crc64nvme_combine(uint64_t a, uint64_t b, uint64_t len_b) {
     return combine(CRT_CRC64NVME, a, b, len_b);
 }
 
+static const char *kernel_name(enum crt_crc_kind kind) {
+    (void)crt_crc_engine_get(kind);
+    return chosen[kind].name;
+}
+
 const char *crt_crc32_kernel(void) {
-    return choose(CRT_CRC32).name;
+    return kernel_name(CRT_CRC32);
 }
 
 const char *crt_crc32c_kernel(void) {
-    return choose(CRT_CRC32C).name;
+    return kernel_name(CRT_CRC32C);
 }
 
 const char *crt_crc64nvme_kernel(void) {
-    return choose(CRT_CRC64NVME).name;
+    return kernel_name(CRT_CRC64NVME);
 }

@@ -10,6 +10,7 @@
 
 #define TARGET_PCLMUL __attribute__((target("pclmul,sse4.1")))
 #define TARGET_SSE42 __attribute__((target("sse4.2")))
+#define TARGET_BOTH __attribute__((target("pclmul,sse4.2")))
 #define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,vpclmulqdq,pclmul,sse4.2")))
 
 /* ---- 128-bit blocks ---- */
@@ -57,14 +58,15 @@ typedef struct wide {
     __m512i a, b, c, d; /* 256 bytes in their order */
 } wide;
 
-/* The processor's own prefetching stops at the end of each page. Fetching what lies behind the data does no harm. */
+/* The processor's own prefetching stops at the end of each page, so that pages are fetched from further away. What lies
+   behind the data may be named here: a fetch never faults. */
+#define AHEAD 6144
+
 static inline void fetch_ahead(const uint8_t *data, size_t distance, size_t len) {
     for (size_t line = 0; line < len; line += 64) {
         __builtin_prefetch((const void *)((uintptr_t)data + distance + line));
     }
 }
-
-#define AHEAD 6144
 
 TARGET_AVX512 static inline __m512i wide_constants(crt_crc_fold fold) {
     return _mm512_broadcast_i32x4(fold_constants(fold));
@@ -150,8 +152,7 @@ TARGET_SSE42 uint64_t crt_crc32c_sse42(const crt_crc_engine *engine, uint64_t st
     return crc32c_serial(state, data, len);
 }
 
-TARGET_PCLMUL TARGET_SSE42 uint64_t crt_crc32c_pclmul(const crt_crc_engine *engine, uint64_t state,
-                                                      const uint8_t *data, size_t len) {
+TARGET_BOTH uint64_t crt_crc32c_pclmul(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {
     return len < CRC32C_FOLD_FROM ? crc32c_serial(state, data, len) : fold_message(engine, state, data, len);
 }
 

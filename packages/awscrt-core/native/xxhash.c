@@ -75,6 +75,10 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     int kind;
     PyObject *seed_object;
     uint64_t seed;
+    if (keywords && PyDict_Size(keywords) > 0) {
+        PyErr_SetString(PyExc_TypeError, "XXHashStream() takes no keyword arguments");
+        return NULL;
+    }
     if (!PyArg_ParseTuple(args, "iO:XXHashStream", &kind, &seed_object) || awscrt_parse_u64(seed_object, &seed)) {
         return NULL;
     }
