@@ -151,19 +151,22 @@ int crt_openssl_system_store(X509_STORE **out, crt_fault *fault) {
     return 0;
 }
 
-/* What is still to be parsed into this store, if it is the system's. */
-static const char *bundle_of(const X509_STORE *store) {
+/* What is still to be parsed into this store, if it is the system's. *forgotten: it was, and could not be filled. */
+static const char *bundle_of(const X509_STORE *store, bool *forgotten) {
     const char *bundle;
 
     uv_once(&once, init_roots);
     uv_mutex_lock(&roots.lock);
-    bundle = store == roots.store ? roots.bundle : NULL;
+    *forgotten = store != roots.store;
+    bundle = *forgotten ? NULL : roots.bundle;
     uv_mutex_unlock(&roots.lock);
     return bundle;
 }
 
 bool crt_openssl_system_store_pending(const X509_STORE *store) {
-    return bundle_of(store) != NULL;
+    bool forgotten;
+
+    return bundle_of(store, &forgotten) != NULL;
 }
 
 /* A store that could not be filled is forgotten: the next context tries again. */
@@ -179,22 +182,22 @@ static void parsed(bool ok) {
 
 int crt_openssl_load_system_store(X509_STORE *store, crt_fault *fault) {
     const char *bundle;
-    int status = 0;
+    bool failed;
 
     uv_once(&once, init_roots);
     uv_mutex_lock(&roots.parsing);
-    bundle = bundle_of(store);
+    bundle = bundle_of(store, &failed);
     if (bundle) {
-        bool ok = X509_STORE_load_file(store, bundle) == 1;
-        parsed(ok);
-        if (!ok) {
-            status = crt_fail(fault, AWS_IO_TLS_ERROR_DEFAULT_TRUST_STORE_NOT_FOUND,
-                              "the system's trust store '%s' cannot be read", bundle);
-        }
+        failed = X509_STORE_load_file(store, bundle) != 1;
+        parsed(!failed);
         ERR_clear_error();
     }
     uv_mutex_unlock(&roots.parsing);
-    return status;
+    if (!failed) {
+        return 0;
+    }
+    return crt_fail(fault, AWS_IO_TLS_ERROR_DEFAULT_TRUST_STORE_NOT_FOUND,
+                    "the system's trust store %s%scannot be read", bundle ? bundle : "", bundle ? " " : "");
 }
 
 int crt_openssl_custom_store(crt_bytes ca_pem, const char *ca_dir, X509_STORE **out, crt_fault *fault) {

@@ -92,22 +92,29 @@ static void a_system_without_roots_is_told_at_once(void **state) {
     assert_non_null(strstr(fault.detail, "override_default_trust_store"));
 }
 
+/* Of all contexts that were made while the roots were being parsed. */
 static void roots_that_cannot_be_read_fail_the_handshake(void **state) {
-    tls_server server;
-    client c;
-    crt_tls_ctx *ctx;
+    crt_tls_ctx *contexts[2];
+    size_t i;
 
+    assert_int_equal(mkfifo(bundle, 0600), 0);
+    contexts[0] = tls_ctx_of(&verifying);
+    contexts[1] = tls_ctx_of(&verifying);
     write_bundle("no certificate at all\n");
-    server_init(&server, &site);
-    client_init(&c);
-    ctx = tls_ctx_of(&verifying);
-    start_connecting(&c, &server, ctx);
-    latch_wait(&c.connected, 1);
-    assert_int_equal(c.connect_fault.code, AWS_IO_TLS_ERROR_DEFAULT_TRUST_STORE_NOT_FOUND);
-    assert_non_null(strstr(c.connect_fault.detail, bundle));
-    crt_tls_ctx_release(ctx);
-    client_free(&c);
-    server_free(&server);
+    for (i = 0; i < 2; i++) {
+        tls_server server;
+        client c;
+
+        server_init(&server, &site);
+        client_init(&c);
+        start_connecting(&c, &server, contexts[i]);
+        latch_wait(&c.connected, 1);
+        assert_int_equal(c.connect_fault.code, AWS_IO_TLS_ERROR_DEFAULT_TRUST_STORE_NOT_FOUND);
+        assert_non_null(strstr(c.connect_fault.detail, "the system's trust store"));
+        crt_tls_ctx_release(contexts[i]);
+        client_free(&c);
+        server_free(&server);
+    }
     unlink(bundle);
 }
 
