@@ -434,13 +434,14 @@ def test_a_token_that_is_gone_fails_the_handshake_with_its_answer(kind, make_con
 
 @pytest.fixture(scope="module")
 def scripted(tmp_path_factory):
-    """The module of tests/core/pkcs11_module."""
-    directory = Path(__file__).parent
+    """The module of crt/tests/pkcs11_module.c."""
+    crt = Path(__file__).parents[2] / "crt"
     module = tmp_path_factory.mktemp("pkcs11") / "module.so"
     compiler = (sysconfig.get_config_var("CC") or "cc").split()
-    headers = directory.parents[1] / "crt" / "io"
-    source = directory / "pkcs11_module" / "module.c"
-    subprocess.run([*compiler, "-shared", "-fPIC", "-w", f"-I{headers}", str(source), "-o", str(module)], check=True)
+    source = str(crt / "tests" / "pkcs11_module.c")
+    subprocess.run(
+        [*compiler, "-shared", "-fPIC", "-w", f"-I{crt / 'io'}", source, "-o", str(module), "-lcrypto"], check=True
+    )
     return str(module)
 
 

@@ -2,9 +2,12 @@
  * A PKCS#11 module that answers what the environment says, for the answers that SoftHSM does not give:
  *   PKCS11_VERSION   "2.40": what C_GetInfo and the function list tell
  *   PKCS11_KEY_TYPE  number: CKA_KEY_TYPE of its one private key
- *   PKCS11_SIGN      number: what C_Sign returns; 0 comes with a signature of three bytes
+ *   PKCS11_KEY       path of a PEM file: what C_Sign signs with; without it, signatures are three bytes
+ *   PKCS11_SIGN      number: what C_Sign returns
  *   PKCS11_LOGIN     number: what C_Login returns; without it, only a login without PIN succeeds
  */
+#include <openssl/ec.h>
+#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,9 +97,41 @@ static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OB
     return CKR_OK;
 }
 
+/* r and s side by side, as CKM_ECDSA has them. */
+static void unpack(const unsigned char *der, size_t len, CK_BYTE *out, CK_ULONG *out_len) {
+    ECDSA_SIG *signature = d2i_ECDSA_SIG(NULL, &der, (long)len);
+    BN_bn2binpad(ECDSA_SIG_get0_r(signature), out, 32);
+    BN_bn2binpad(ECDSA_SIG_get0_s(signature), out + 32, 32);
+    ECDSA_SIG_free(signature);
+    *out_len = 64;
+}
+
+static void sign_with(const char *path, const CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len) {
+    FILE *file = fopen(path, "r");
+    EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    unsigned char signature[1024];
+    size_t len = sizeof(signature);
+    fclose(file);
+    EVP_PKEY_sign_init(ctx);
+    EVP_PKEY_sign(ctx, signature, &len, in, in_len);
+    if (EVP_PKEY_get_base_id(key) == EVP_PKEY_EC) {
+        unpack(signature, len, out, out_len);
+    } else {
+        memcpy(out, signature, len);
+        *out_len = len;
+    }
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
+}
+
 static CK_RV sign(CK_SESSION_HANDLE session, const CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len) {
+    const char *path = getenv("PKCS11_KEY");
     memset(out, 1, 3);
     *out_len = 3;
+    if (path) {
+        sign_with(path, in, in_len, out, out_len);
+    }
     return number("PKCS11_SIGN", CKR_OK);
 }
 
