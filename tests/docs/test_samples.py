@@ -158,3 +158,12 @@ def test_eventstream_rpc(tmp_path: Path) -> None:
         "closed",
         "gone: None",
     ]
+
+
+def test_pkcs11_token(tmp_path: Path, tls_certs: Any) -> None:
+    module, setting = run_sample("pkcs11_softhsm.py", tmp_path / "hsm", tls_certs.client.private_key).splitlines()
+    name, _, value = setting.partition("=")
+    environment = {name: value}
+    certificate = tls_certs.client.certificate
+    output = run_sample("pkcs11_token.py", module, "device", "1234", "key", certificate, **environment)
+    assert output == "logged in; the key is on the token\n"
