@@ -153,10 +153,12 @@ static int use(SSL_CTX *ctx, const contents *c, crt_fault *fault) {
     int i;
 
     if (!c->certificate || !c->key) {
-        return crt_fail(fault, AWS_IO_TLS_CTX_ERROR, "the PKCS#12 archive contains no private key with its certificate");
+        return crt_fail(fault, AWS_IO_TLS_CTX_ERROR,
+                        "the PKCS#12 archive contains no private key with its certificate");
     }
     if (SSL_CTX_use_certificate(ctx, c->certificate) != 1 || SSL_CTX_use_PrivateKey(ctx, c->key) != 1) {
-        return crt_fail(fault, AWS_IO_TLS_CTX_ERROR, "the key or the certificate of the PKCS#12 archive cannot be used");
+        return crt_fail(fault, AWS_IO_TLS_CTX_ERROR,
+                        "the key or the certificate of the PKCS#12 archive cannot be used");
     }
     for (i = 0; i < sk_X509_num(c->chain); i++) {
         if (SSL_CTX_add1_chain_cert(ctx, sk_X509_value(c->chain, i)) != 1) {
