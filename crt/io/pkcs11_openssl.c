@@ -125,9 +125,10 @@ static ECDSA_SIG *ec_sign_raw(const unsigned char *digest, int digest_len, EC_KE
     crt_fault fault;
     int status = crt_pkcs11_key_sign(key, CKM_ECDSA, input, raw, &len, &fault);
 
-    if (status == 0 && (len == 0 || len % 2 != 0)) {
-        status = crt_fail(&fault, AWS_ERROR_PKCS11_ENCODING_ERROR, "the PKCS#11 module made an ECDSA signature of %zu "
-                          "bytes", len);
+    /* Longer numbers than the group's would not fit into what OpenSSL set aside for their DER. */
+    if (status == 0 && (len == 0 || len % 2 != 0 || len > 2 * limit)) {
+        status = crt_fail(&fault, AWS_ERROR_PKCS11_ENCODING_ERROR,
+                          "the PKCS#11 module made an ECDSA signature of %zu bytes", len);
     }
     if (status) {
         report(&fault);

@@ -2,7 +2,8 @@
  * A PKCS#11 module that answers what the environment says, for the answers that SoftHSM does not give:
  *   PKCS11_VERSION   "2.40": what C_GetInfo and the function list tell
  *   PKCS11_KEY_TYPE  number: CKA_KEY_TYPE of its one private key
- *   PKCS11_KEY       path of a PEM file: what C_Sign signs with; without it, signatures are three bytes
+ *   PKCS11_KEY       path of a PEM file: what C_Sign signs with; without it, signatures are nonsense
+ *   PKCS11_BYTES     number: length of those; 3 without it
  *   PKCS11_SIGN      number: what C_Sign returns
  *   PKCS11_LOGIN     number: what C_Login returns; without it, only a login without PIN succeeds
  */
@@ -127,8 +128,8 @@ static void sign_with(const char *path, const CK_BYTE *in, CK_ULONG in_len, CK_B
 
 static CK_RV sign(CK_SESSION_HANDLE session, const CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len) {
     const char *path = getenv("PKCS11_KEY");
-    memset(out, 1, 3);
-    *out_len = 3;
+    *out_len = number("PKCS11_BYTES", 3);
+    memset(out, 1, *out_len);
     if (path) {
         sign_with(path, in, in_len, out, out_len);
     }

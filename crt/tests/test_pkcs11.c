@@ -56,6 +56,7 @@ static int forget_environment(void **state) {
     unsetenv("PKCS11_KEY");
     unsetenv("PKCS11_KEY_TYPE");
     unsetenv("PKCS11_SIGN");
+    unsetenv("PKCS11_BYTES");
     unsetenv("PKCS11_VERSION");
     return leak_check_end(state);
 }
@@ -136,10 +137,15 @@ static void a_refusal_is_the_outcome_of_the_handshake(void **state) {
 }
 
 static void nonsense_for_a_signature_is_refused(void **state) {
+    static const char *const lengths[] = {"0", "3", "66", "132"};
     char name[64];
+    size_t i;
 
     setenv("PKCS11_KEY_TYPE", "3", 1);
-    assert_int_equal(shake_hands(&ec, TLS1_2_VERSION, name), AWS_ERROR_PKCS11_ENCODING_ERROR);
+    for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        setenv("PKCS11_BYTES", lengths[i], 1);
+        assert_int_equal(shake_hands(&ec, TLS1_2_VERSION, name), AWS_ERROR_PKCS11_ENCODING_ERROR);
+    }
 }
 
 static int open_context(const crt_pkcs11_options *token, int min_version) {
