@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from xml.sax.saxutils import escape
 
 JSON = "latest.json"
-TITLES = {"s3": "S3 transfers", "http": "HTTP", "mqtt": "MQTT", "core": "Checksums, hashes, keys, CBOR, event-streams"}
+TITLES = {"s3": "S3 transfers", "http": "HTTP", "mqtt": "MQTT", "core": "Core"}
 
 Summary = Dict[str, Any]
 Results = Dict[str, Any]  # {"suites": {name: {"machine": ..., "rows": [Summary]}}, "installed_bytes": ...}
