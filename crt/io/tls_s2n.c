@@ -254,13 +254,15 @@ static const char *alert_of(crt_tls_session *session) {
 }
 
 static int verdict(crt_tls_session *session, crt_fault *fault) {
+    /* s2n says the same about certificates and about the OCSP responses that come with them. */
     static const struct {
         const char *name, *text;
     } texts[] = {
         {"S2N_ERR_CERT_UNTRUSTED",
-         "the certificate is self-signed or its issuer is not trusted (unknown CA); pass the CA with "
-         "override_default_trust_store"},
-        {"S2N_ERR_CERT_EXPIRED", "certificate has expired"},
+         "the certificate is self-signed or its issuer is not trusted (unknown CA), or that of its stapled OCSP "
+         "response; pass the CA with override_default_trust_store"},
+        {"S2N_ERR_CERT_EXPIRED", "certificate has expired, or its stapled OCSP response"},
+        {"S2N_ERR_INVALID_OCSP_RESPONSE", "the stapled OCSP response is invalid"},
         {"S2N_ERR_CERT_NOT_YET_VALID", "certificate is not yet valid"},
         {"S2N_ERR_CERT_REVOKED", "the stapled OCSP response does not vouch for the certificate"},
     };
