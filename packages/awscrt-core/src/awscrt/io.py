@@ -161,33 +161,58 @@ def default_loop_count() -> int:
     return min(_MAX_DEFAULT_LOOPS, max(1, _core.cpu_count() // 2))
 
 
+class _Ending:
+    """What the runtime calls when something has ended, and the event that says so, made for those who ask."""
+
+    __slots__ = ("_ended", "_event")
+
+    def __init__(self) -> None:
+        self._ended = False
+        self._event: Optional[threading.Event] = None
+
+    def __call__(self) -> None:
+        self._ended = True
+        if self._event is not None:
+            self._event.set()
+
+    def event(self) -> threading.Event:
+        from threading import Event
+
+        with _defaults_lock:
+            if self._event is None:
+                self._event = Event()
+        if self._ended:  # looked at after the event is in its place, so that one of the two sides sees the other
+            self._event.set()
+        return self._event
+
+
 class EventLoopGroup(NativeResource):
     """A group of event-loop threads. An object that does I/O stays on one loop for its whole life.
 
     :param num_threads: loops; None or 0 means half of the usable processors, at least 1
     :param cpu_group: NUMA node whose processors the threads stay on
-    :ivar shutdown_event: :class:`threading.Event`, set after all threads have ended; that begins when the last
-        owner (this object, resolvers, bootstraps, connections) is gone
     :raises RuntimeError: no such cpu_group (AWS_ERROR_INVALID_ARGUMENT), or threads cannot be started
     :raises OverflowError: num_threads is not within 0 to 65535
     """
 
-    __slots__ = ("shutdown_event",)
-
-    shutdown_event: threading.Event
+    __slots__ = ("_ending",)
 
     def __init__(self, num_threads: Optional[int] = None, cpu_group: Optional[int] = None) -> None:
-        from threading import Event
-
         super().__init__()
         if cpu_group is not None:
             self._check_cpu_group(cpu_group)
-        self.shutdown_event = Event()
+        self._ending = _Ending()
         self._binding = _core.event_loop_group_new(
             0 if num_threads is None else num_threads,
             -1 if cpu_group is None else cpu_group,
-            self.shutdown_event.set,
+            self._ending,
         )
+
+    @property
+    def shutdown_event(self) -> threading.Event:
+        """Set after all threads have ended; that begins when the last owner (this object, resolvers, bootstraps,
+        connections) is gone."""
+        return self._ending.event()
 
     @staticmethod
     def _check_cpu_group(cpu_group: int) -> None:
@@ -256,21 +281,21 @@ class ClientBootstrap(NativeResource):
 
     :param event_loop_group: kept alive as long as this and every connection made with it
     :param host_resolver: likewise
-    :ivar shutdown_event: :class:`threading.Event`, set when this and every connection made with it are gone
     """
 
-    __slots__ = ("shutdown_event",)
-
-    shutdown_event: threading.Event
+    __slots__ = ("_ending",)
 
     def __init__(self, event_loop_group: EventLoopGroup, host_resolver: HostResolverBase) -> None:
-        from threading import Event
-
         assert isinstance(event_loop_group, EventLoopGroup)
         assert isinstance(host_resolver, HostResolverBase)
         super().__init__()
-        self.shutdown_event = Event()
-        self._binding = _core.client_bootstrap_new(event_loop_group, host_resolver, self.shutdown_event.set)
+        self._ending = _Ending()
+        self._binding = _core.client_bootstrap_new(event_loop_group, host_resolver, self._ending)
+
+    @property
+    def shutdown_event(self) -> threading.Event:
+        """Set when this and every connection made with it are gone."""
+        return self._ending.event()
 
     @staticmethod
     def get_or_create_static_default() -> ClientBootstrap:
