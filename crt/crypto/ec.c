@@ -148,25 +148,36 @@ static EVP_PKEY *pkey_of(const crt_ec *key) {
     return pkey;
 }
 
-int crt_ec_new_der(crt_bytes der, crt_ec **out) {
-    crt_ec_numbers numbers;
+static int new_of_numbers(const crt_ec_numbers *numbers, crt_ec **out) {
     crt_ec *key;
-    *out = NULL;
-    int status = crt_ec_numbers_decode(der, &numbers);
-    if (status == 0) {
-        status = new_key(numbers.curve, &key);
-    }
+    int status = new_key(numbers->curve, &key);
     if (status != 0) {
         return status;
     }
-    key->is_private = numbers.private_number.len > 0;
-    key->pkey = take_numbers(key, &numbers) ? pkey_of(key) : NULL;
+    key->is_private = numbers->private_number.len > 0;
+    key->pkey = take_numbers(key, numbers) ? pkey_of(key) : NULL;
     if (key->pkey == NULL) {
         crt_ec_free(key);
         return crt_evp_status(false);
     }
     *out = key;
     return 0;
+}
+
+int crt_ec_new_der(crt_bytes der, crt_ec **out) {
+    crt_ec_numbers numbers;
+    *out = NULL;
+    int status = crt_ec_numbers_decode(der, &numbers);
+    return status != 0 ? status : new_of_numbers(&numbers, out);
+}
+
+int crt_ec_new_private_number(int curve, crt_bytes number, crt_ec **out) {
+    crt_ec_numbers numbers = {.curve = crt_ec_params_of(curve), .private_number = number};
+    *out = NULL;
+    if (numbers.curve == NULL) {
+        return AWS_ERROR_CAL_UNSUPPORTED_ALGORITHM;
+    }
+    return number.len != numbers.curve->width ? AWS_ERROR_INVALID_ARGUMENT : new_of_numbers(&numbers, out);
 }
 
 /* ---- export ---- */

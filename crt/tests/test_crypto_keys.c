@@ -160,6 +160,30 @@ static void ec_refuses_every_cut(void **state) {
     crt_ec_free(key);
 }
 
+static void ec_from_a_private_number(void **state) {
+    uint8_t expected[CRT_EC_EXPORT_MAX], der[CRT_EC_EXPORT_MAX], number[CRT_EC_COORDINATE_MAX] = {0};
+    size_t expected_len = from_hex(ec_private_hex, expected), len;
+    crt_ec *key;
+
+    crt_bytes given = crt_bytes_of(expected + 7, 32); /* the private number within the encoding */
+    assert_int_equal(crt_ec_new_private_number(CRT_EC_P256, given, &key), 0);
+    assert_int_equal(crt_ec_export(key, CRT_EC_SEC1, der, &len), 0);
+    assert_int_equal(len, expected_len);
+    assert_memory_equal(der, expected, len);
+    crt_ec_free(key);
+
+    given.len = 31;
+    assert_int_equal(crt_ec_new_private_number(CRT_EC_P256, given, &key), AWS_ERROR_INVALID_ARGUMENT);
+    given.len = 32;
+    assert_int_equal(crt_ec_new_private_number(CRT_EC_P384, given, &key), AWS_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(crt_ec_new_private_number(2, given, &key), AWS_ERROR_CAL_UNSUPPORTED_ALGORITHM);
+    given = crt_bytes_of(number, 32);
+    assert_int_equal(crt_ec_new_private_number(CRT_EC_P256, given, &key), AWS_ERROR_CAL_CRYPTO_OPERATION_FAILED);
+    memset(number, 0xff, sizeof(number));
+    assert_int_equal(crt_ec_new_private_number(CRT_EC_P256, given, &key), AWS_ERROR_CAL_CRYPTO_OPERATION_FAILED);
+    assert_null(key);
+}
+
 static void ec_generates_both_curves(void **state) {
     for (int curve = CRT_EC_P256; curve <= CRT_EC_P384; curve++) {
         crt_ec *key;
@@ -290,6 +314,7 @@ int main(void) {
         leak_checked(rsa_reads_pem),
         leak_checked(ec_round_trips),
         leak_checked(ec_refuses_every_cut),
+        leak_checked(ec_from_a_private_number),
         leak_checked(ec_generates_both_curves),
         leak_checked(signatures_of_every_length_round_trip),
         leak_checked(one_key_serves_many_threads),

@@ -76,6 +76,11 @@ CRT_FN(int, crt_ec_generate, (int curve, crt_ec **out));
  * DER element. AWS_ERROR_CAL_UNSUPPORTED_KEY_FORMAT: DER, but none of these.
  */
 CRT_FN(int, crt_ec_new_der, (crt_bytes der, crt_ec **out));
+/*
+ * From the bare private number, big-endian. AWS_ERROR_INVALID_ARGUMENT: not of the curve's width.
+ * AWS_ERROR_CAL_CRYPTO_OPERATION_FAILED: not between 1 and the order less 1.
+ */
+CRT_FN(int, crt_ec_new_private_number, (int curve, crt_bytes number, crt_ec **out));
 CRT_FN(void, crt_ec_free, (crt_ec *key));
 
 /*

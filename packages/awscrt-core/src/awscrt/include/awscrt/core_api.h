@@ -22,6 +22,7 @@
 #include "crt/buffer.h"
 #include "crt/checksums.h"
 #include "crt/crypto.h"
+#include "crt/keys.h"
 #include "crt/log.h"
 #include "crt/loop.h"
 #include "crt/memory.h"
@@ -145,7 +146,9 @@ CRT_FN(crt_source *, awscrt_source_of_buffer, (PyObject *buffer));
     X(awscrt_source_of_input_stream) X(awscrt_source_of_buffer) X(awscrt_drop)                          \
     X(awscrt_input_stream_object) X(crt_tls_cancel) \
     X(crt_xxh_size) X(crt_xxh) X(crt_xxh_stream_new) X(crt_xxh_stream_update) X(crt_xxh_stream_digest)        \
-    X(crt_xxh_stream_free)
+    X(crt_xxh_stream_free)                                                                                    \
+    X(crt_hmac_init) X(crt_hmac_update) X(crt_hmac_digest) X(crt_hmac_wipe)                                   \
+    X(crt_ec_new_private_number) X(crt_ec_sign) X(crt_ec_free)
 
 #if defined(CRT_CORE_VIA_TABLE)
 #define AWSCRT_CORE_MEMBER(name) CRT_TYPEOF(name) fn_##name;
