@@ -420,7 +420,8 @@ static PyMethodDef channel_methods[] = {
     {"connect", (PyCFunction)(void (*)(void))eventstream_connect, METH_FASTCALL | METH_CLASS,
      "(host_name, port, bootstrap, socket_options, tls_connection_options, on_setup, on_message, on_shutdown)"},
     {"send", (PyCFunction)(void (*)(void))channel_send, METH_FASTCALL,
-     "(message, status, future, on_sent, on_flush, stream or None): a status other than 0 fails it on the loop, unsent."},
+     "(message, status, future, on_sent, on_flush, stream or None): a status other than 0 fails it on the loop, "
+     "unsent."},
     {"close", channel_close, METH_O, "(code): behind what was sent before."},
     {NULL, NULL, 0, NULL},
 };

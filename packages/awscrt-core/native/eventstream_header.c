@@ -396,7 +396,10 @@ static void header_dealloc(PyObject *self) {
         name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS | METH_CLASS,                  \
             name "($type, name, value)\n--\n\n" text                                                              \
     }
-#define READS(name, function) {name, function, METH_NOARGS, name "($self)\n--\n\nThe value; TypeError when it is of another type."}
+#define READS(name, function)                                                                                 \
+    {                                                                                                             \
+        name, function, METH_NOARGS, name "($self)\n--\n\nThe value; TypeError when it is of another type."       \
+    }
 
 static PyMethodDef header_methods[] = {
     {"__init__", (PyCFunction)(void (*)(void))header_init_method, METH_VARARGS | METH_KEYWORDS | METH_COEXIST,

@@ -4,6 +4,8 @@ decoder = EventStreamDecoder()
 decoder.add_data(encode_message([Header.from_string(":event-type", "tick")], b"{}"))
 for message in decoder:
     print(message.headers, message.payload)
+
+Neither side does any I/O.
 """
 
 from __future__ import annotations
