@@ -1,9 +1,11 @@
-"""Event-stream messages as bytes, for those who bring their own transport::
+"""Event-stream messages as bytes, for those who bring their own transport.
 
-decoder = EventStreamDecoder()
-decoder.add_data(encode_message([Header.from_string(":event-type", "tick")], b"{}"))
-for message in decoder:
-    print(message.headers, message.payload)
+There and back::
+
+    decoder = EventStreamDecoder()
+    decoder.add_data(encode_message([Header.from_string(":event-type", "tick")], b"{}"))
+    for message in decoder:
+        print(message.headers, message.payload)
 
 Neither side does any I/O.
 """
