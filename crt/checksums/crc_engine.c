@@ -77,7 +77,7 @@ static void init_barrett(crt_crc_engine *engine) {
  * reduces the product of two 32-bit registers, multiplies it by x^32, and the product itself is one place off.
  */
 static void init_run_shift(crt_crc_engine *engine) {
-    for (uint64_t i = 0; i < 4; i++) {
+    for (uint64_t i = 0; i < CRT_CRC32C_RUNS; i++) {
         uint64_t bytes = CRT_CRC32C_PIECE - (i + 1) * CRT_CRC32C_RUN;
         /* 8 bytes less, and 31 places more. */
         uint64_t shift = crt_crc_shift(engine, one(engine), bytes - 8);

@@ -19,7 +19,7 @@ typedef struct crt_crc_fold {
 } crt_crc_fold;
 
 /* crt_crc32c_avx512 works on pieces of this size: four runs for the CRC32 instruction, twice as much for folding. */
-enum { CRT_CRC32C_RUN = 2048, CRT_CRC32C_PIECE = 12 * CRT_CRC32C_RUN };
+enum { CRT_CRC32C_RUNS = 8, CRT_CRC32C_RUN = 1024, CRT_CRC32C_PIECE = (CRT_CRC32C_RUNS + 8) * CRT_CRC32C_RUN };
 
 typedef struct crt_crc_engine {
     uint64_t poly;          /* reflected, without its highest coefficient */
@@ -33,7 +33,7 @@ typedef struct crt_crc_engine {
     crt_crc_fold fold_1536;
     crt_crc_fold fold_2048;
     uint64_t within_512[8]; /* fold_384, fold_256, fold_128, 0: four blocks of one register into the last */
-    uint64_t run_shift[4];  /* CRC-32C: moves the state of a run to the end of its piece */
+    uint64_t run_shift[CRT_CRC32C_RUNS]; /* CRC-32C: moves the state of a run to the end of its piece */
     /* Barrett reduction of the last 128 bits; see crc_fold.h. */
     uint64_t barrett_quotient;
     uint64_t barrett_poly;
