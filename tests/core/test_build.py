@@ -10,7 +10,13 @@ pytest.importorskip("setuptools")
 from awscrt import build  # noqa: E402
 
 REQUIRE = "import sys; from awscrt.build import require_library; print(require_library(sys.argv[1]))"
-PACKAGES = {"libuv": "libuv1-dev", "openssl": "libssl-dev", "nghttp2": "libnghttp2-dev", "expat": "libexpat1-dev", "xxhash": "libxxhash-dev"}
+PACKAGES = {
+    "libuv": "libuv1-dev",
+    "openssl": "libssl-dev",
+    "nghttp2": "libnghttp2-dev",
+    "expat": "libexpat1-dev",
+    "xxhash": "libxxhash-dev",
+}
 
 
 @pytest.mark.skipif(not shutil.which("pkg-config"), reason="hides libraries from pkg-config")
