@@ -11,6 +11,7 @@ enum {
     UNSENT_MAX = 512 * 1024, /* no more is framed while the transport has this much to send */
     MANUAL_CONN_THRESHOLD = 32767,
     SETTINGS_MAX = 64,
+    HEADERS_SENT_MAX = 16 << 20, /* what a request may be is the peer's business */
 };
 
 /* ---- output ---- */
@@ -59,6 +60,14 @@ void crt_h2_flush(crt_h2_conn *conn) {
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
     if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
         crt_h2_fail(user, AWS_ERROR_HTTP_PROTOCOL_ERROR, nghttp2_http2_strerror(frame->goaway.error_code));
+    }
+    return 0;
+}
+
+/* A request that was cancelled, or that a GOAWAY overtook, while the transport was busy. */
+static int on_frame_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user) {
+    if (frame->hd.type == NGHTTP2_HEADERS) {
+        crt_h2_stream_unsent(user, frame->hd.stream_id);
     }
     return 0;
 }
@@ -128,16 +137,17 @@ static void end_pings(crt_h2_conn *conn) {
 
 static void end_streams(crt_http_conn *base) {
     crt_h2_conn *conn = (crt_h2_conn *)base;
-    const crt_fault none = {0};
     crt_fault closed;
     crt_fail(&closed, AWS_ERROR_HTTP_CONNECTION_CLOSED, "%s: %s", base->io->peer,
              base->cause.code ? base->cause.detail : "the connection was closed");
-    while (conn->streams) {
-        crt_h2_stream *stream = conn->streams;
+    for (crt_h2_stream *stream = conn->streams, *next; stream; stream = next) {
+        next = stream->next;
+        /* Completely received, and the consumer is still busy with it. Our own close does not wait for him. */
+        if (stream->closed && base->cause.code && !stream->fault.code) {
+            continue;
+        }
         crt_buf_clear(&stream->held);
-        /* The rest of a request that nobody waits for is no failure of a complete response. */
-        bool success = stream->remote_end && stream->told_end && !stream->fault.code;
-        crt_h2_stream_complete(stream, stream->fault.code ? &stream->fault : success ? &none : &closed);
+        crt_h2_stream_complete(stream, stream->fault.code ? &stream->fault : &closed);
     }
     end_pings(conn);
 }
@@ -190,7 +200,10 @@ static int session_new(crt_h2_conn *conn) {
     }
     crt_h2_set_recv_callbacks(callbacks);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_sent);
     nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_no_http_messaging(option, 1); /* h2_message.c has other rules */
+    nghttp2_option_set_max_send_header_block_length(option, HEADERS_SENT_MAX);
     nghttp2_option_set_peer_max_concurrent_streams(option, UINT32_MAX); /* until its SETTINGS: unlimited */
     if (nghttp2_session_client_new2(&conn->session, callbacks, conn, option) == 0) {
         status = 0;

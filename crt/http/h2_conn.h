@@ -1,8 +1,8 @@
 /*
- * The inside of an HTTP/2 connection (RFC 9113) on nghttp2, which frames, compresses and checks: h2_conn.c (birth,
- * settings, output, end), h2_request.c (a message as header fields), h2_stream.c (one exchange), h2_recv.c
- * (what comes in) and h2_send.c (request bodies). All of it runs on the connection's loop, but for the making and
- * freeing of streams.
+ * The inside of an HTTP/2 connection (RFC 9113) on nghttp2, which frames, compresses and keeps the states: h2_conn.c
+ * (birth, settings, output, end), h2_request.c (a message as header fields), h2_stream.c (one exchange), h2_recv.c
+ * (what comes in), h2_flow.c (windows), h2_message.c (what makes a response malformed) and h2_send.c (request
+ * bodies). All of it runs on the connection's loop, but for the making and freeing of streams.
  *
  * nghttp2 must not be entered again from its own callbacks: what they lead to is put down and done by
  * crt_h2_flush, which everything that enters the session calls last.
@@ -25,15 +25,31 @@ typedef struct crt_h2_request {
     size_t count;
 } crt_h2_request;
 
+/* What is known of the header block being received. */
+typedef struct crt_h2_head {
+    int status;              /* 0: no :status yet */
+    bool has_regular;        /* a field that is no pseudo-header */
+    uint64_t content_length; /* UINT64_MAX: none */
+} crt_h2_head;
+
+/* Bytes of a reader, read and not yet sent. */
+typedef struct crt_h2_room {
+    uint8_t *ptr;
+    size_t start;
+    size_t end;
+} crt_h2_room;
+
 typedef struct crt_h2_stream {
     crt_http_stream base;
     crt_h2_request request;
+    bool is_head; /* the method is HEAD */
     int32_t id;
     struct crt_h2_stream *next; /* of the active streams of the connection */
     struct crt_h2_stream **self;
 
     /* response */
     bool in_body;     /* on_head has been called */
+    bool last_frame;  /* END_STREAM comes with the frame being received */
     bool remote_end;  /* END_STREAM came */
     bool told_end;
     bool paused;      /* on_space named no memory */
@@ -42,7 +58,8 @@ typedef struct crt_h2_stream {
     bool reset_by_peer;
     uint32_t error_code; /* of the RST_STREAM or GOAWAY that closed it */
     crt_fault fault;     /* why we ended it; code 0: we did not */
-    uint64_t content_left; /* UINT64_MAX: unknown */
+    uint64_t content_length; /* what is left to receive; UINT64_MAX: unknown */
+    uint64_t content_left;   /* what is left to deliver */
     crt_buf held;        /* body that the consumer had no room for; bounded by the window */
     int32_t window_target; /* automatic mode: what the window is filled up to */
     uint32_t threshold;
@@ -53,18 +70,18 @@ typedef struct crt_h2_stream {
     crt_http_outgoing *first;
     crt_http_outgoing **last;
     bool deferred;    /* nghttp2 waits for us to have data */
-    bool reading;     /* a reader fills `room` */
+    crt_source *being_read; /* referenced: a reader fills rooms[filling] */
     bool all_read;    /* the reader of the first piece has said its last */
-    uint8_t *room;
-    size_t room_start;
-    size_t room_end;
+    int filling;
+    int sending;      /* the room that is sent from; the other one is filled meanwhile */
+    crt_h2_room rooms[2];
 } crt_h2_stream;
 
 typedef struct crt_h2_conn {
     crt_http_conn base;
     nghttp2_session *session;
     crt_h2_stream *streams;
-    size_t active;
+    size_t active;    /* streams that the peer counts (RFC 9113 section 5.1.2) */
     int in_session;   /* depth of calls into nghttp2 */
     bool flushing;
     int failure;      /* code to close with once out of the session */
@@ -86,7 +103,7 @@ typedef struct crt_h2_conn {
     size_t head_count;
     size_t head_capacity;
     size_t head_list_size;
-    int head_status;
+    crt_h2_head head;
 } crt_h2_conn;
 
 static inline crt_h2_conn *crt_h2_conn_of(const crt_h2_stream *stream) {
@@ -106,7 +123,8 @@ CRT_HIDDEN int crt_h2_request_new(const crt_http_message *message, bool tls, crt
 
 /* h2_stream.c: crt_http_protocol, and */
 CRT_HIDDEN int crt_h2_stream_new(crt_http_conn *conn, const crt_http_message *message,
-                                 const crt_http_stream_handler *handler, void *user, crt_http_stream **out);
+                                 const crt_http_stream_handler *handler, void *user,
+                                 const crt_http_stream_options *options, crt_http_stream **out);
 CRT_HIDDEN void crt_h2_stream_free(crt_http_stream *stream);
 CRT_HIDDEN void crt_h2_stream_activate(crt_http_stream *stream);
 CRT_HIDDEN void crt_h2_stream_cancel(crt_http_stream *stream, int code);
@@ -114,16 +132,31 @@ CRT_HIDDEN void crt_h2_stream_cancel(crt_http_stream *stream, int code);
 CRT_HIDDEN void crt_h2_stream_reset(crt_h2_stream *stream, int code, uint32_t error_code, const char *detail);
 /* The session has closed the stream: completes it, now or when the consumer has taken the body. */
 CRT_HIDDEN void crt_h2_stream_closed(crt_h2_stream *stream);
+/* Its HEADERS never went out: the session knows nothing of it. */
+CRT_HIDDEN void crt_h2_stream_unsent(crt_h2_conn *conn, int32_t id);
 /* Takes it off the connection and tells its user. */
 CRT_HIDDEN void crt_h2_stream_complete(crt_h2_stream *stream, const crt_fault *fault);
 
-/* h2_recv.c: crt_http_protocol, and */
+/* h2_flow.c: crt_http_protocol, and */
 CRT_HIDDEN void crt_h2_stream_credit(crt_http_stream *stream);
-CRT_HIDDEN void crt_h2_stream_resume(crt_http_stream *stream);
 CRT_HIDDEN void crt_h2_conn_credit(crt_http_conn *conn, uint32_t n);
 /* The stream's window and threshold as they are at activation. */
 CRT_HIDDEN void crt_h2_window_begin(crt_h2_stream *stream);
+/* The peer has acknowledged our SETTINGS: windows are what they ask for. */
+CRT_HIDDEN void crt_h2_windows_changed(crt_h2_conn *conn);
+/* Body bytes that came, and those the consumer has taken. */
+CRT_HIDDEN void crt_h2_received(crt_h2_conn *conn, size_t n);
+CRT_HIDDEN void crt_h2_consumed(crt_h2_stream *stream, size_t n);
+
+/* h2_recv.c: crt_http_protocol, and */
+CRT_HIDDEN void crt_h2_stream_resume(crt_http_stream *stream);
 CRT_HIDDEN void crt_h2_set_recv_callbacks(nghttp2_session_callbacks *callbacks);
+
+/* h2_message.c. Each gives NULL, or why the response is malformed. */
+CRT_HIDDEN const char *crt_h2_check_field(crt_h2_head *head, crt_bytes name, crt_bytes value);
+CRT_HIDDEN const char *crt_h2_check_head(crt_h2_stream *stream, const crt_h2_head *head, bool ends);
+CRT_HIDDEN const char *crt_h2_check_data(crt_h2_stream *stream, size_t len);
+CRT_HIDDEN const char *crt_h2_check_end(const crt_h2_stream *stream);
 
 /* h2_send.c */
 /* Queues the message's body; false: there is none, and none is announced. */

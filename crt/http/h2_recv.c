@@ -1,105 +1,25 @@
 /*
- * What comes in on HTTP/2: header blocks, body bytes with their flow control, settings, and the frames that end
- * things. nghttp2 has checked every frame and message (RFC 9113 section 8.1.1) before it calls.
+ * What comes in on HTTP/2: header blocks, body bytes, settings, and the frames that end things. nghttp2 has checked
+ * every frame before it calls; h2_message.c checks the messages they make.
  */
-#include "ascii.h"
+#include <stdio.h>
+
 #include "crt/log.h"
 #include "crt/memory.h"
 #include "h2_conn.h"
 
-enum {
-    HEADER_OVERHEAD = 32,           /* RFC 9113 section 10.5.1 */
-    WINDOW_GROWN_MAX = 8 << 20,     /* automatic mode: a reader that keeps up gets a window for distant peers */
-};
+enum { HEADER_OVERHEAD = 32 }; /* RFC 9113 section 10.5.1 */
 
 static crt_h2_stream *stream_of(crt_h2_conn *conn, int32_t id) {
     return id > 0 ? nghttp2_session_get_stream_user_data(conn->session, id) : NULL;
 }
 
-/* ---- flow control (RFC 9113 section 5.2) ---- */
-
-void crt_h2_window_begin(crt_h2_stream *stream) {
-    crt_h2_conn *conn = crt_h2_conn_of(stream);
-    uint32_t in_force = nghttp2_session_get_local_settings(conn->session, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE);
-    stream->window_target = (int32_t)in_force;
-    stream->threshold = conn->stream_threshold ? conn->stream_threshold : in_force / 2;
-    if (conn->base.manual_window && stream->base.credit > 0) {
-        crt_h2_stream_credit(&stream->base);
-    }
-}
-
-static uint32_t add_credit(uint32_t a, uint64_t b) {
-    return b > CRT_H2_WINDOW_MAX - a ? CRT_H2_WINDOW_MAX : a + (uint32_t)b;
-}
-
-/* Credit gathers while the peer still has plenty and then goes out as one WINDOW_UPDATE. */
-static void send_credit(crt_h2_conn *conn, int32_t id, int32_t window, uint32_t threshold, uint32_t *pending) {
-    uint32_t room = (uint32_t)(CRT_H2_WINDOW_MAX - (window > 0 ? window : 0));
-    uint32_t n = *pending < room ? *pending : room;
-    if (n == 0 || window >= (int64_t)threshold) {
-        return;
-    }
-    conn->in_session++;
-    if (nghttp2_submit_window_update(conn->session, NGHTTP2_FLAG_NONE, id, (int32_t)n) == 0) {
-        *pending -= n;
-    }
-    conn->in_session--;
-}
-
-/* A consumer that empties the window as fast as it fills gets twice as much, up to a bound. */
-static void grow_window(crt_h2_stream *stream, int32_t window) {
-    crt_h2_conn *conn = crt_h2_conn_of(stream);
-    if (conn->stream_threshold || stream->window_target >= WINDOW_GROWN_MAX || stream->window_target <= 0 ||
-        window >= (int64_t)stream->threshold) {
-        return;
-    }
-    stream->credit_pending = add_credit(stream->credit_pending, (uint64_t)stream->window_target);
-    stream->window_target *= 2;
-    stream->threshold = (uint32_t)stream->window_target / 2;
-}
-
-static void credit_stream(crt_h2_stream *stream, uint64_t n) {
-    crt_h2_conn *conn = crt_h2_conn_of(stream);
-    stream->credit_pending = add_credit(stream->credit_pending, n);
-    if (stream->remote_end || stream->closed) {
-        return; /* nothing more comes that would need it */
-    }
-    int32_t window = nghttp2_session_get_stream_local_window_size(conn->session, stream->id);
-    if (!conn->base.manual_window) {
-        grow_window(stream, window);
-    }
-    send_credit(conn, stream->id, window, stream->threshold, &stream->credit_pending);
-}
-
-static void credit_conn(crt_h2_conn *conn, uint64_t n) {
-    conn->conn_credit = add_credit(conn->conn_credit, n);
-    send_credit(conn, 0, nghttp2_session_get_local_window_size(conn->session), conn->conn_threshold,
-                &conn->conn_credit);
-}
-
-void crt_h2_stream_credit(crt_http_stream *base) {
-    crt_h2_stream *stream = (crt_h2_stream *)base;
-    credit_stream(stream, crt_http_stream_take_credit(base, 0));
-    crt_h2_flush(crt_h2_conn_of(stream));
-}
-
-void crt_h2_conn_credit(crt_http_conn *base, uint32_t n) {
-    crt_h2_conn *conn = (crt_h2_conn *)base;
-    if (conn->manual_conn_window) {
-        credit_conn(conn, n);
-        crt_h2_flush(conn);
-    }
-}
-
 /* ---- body ---- */
 
-static void consumed(crt_h2_stream *stream, size_t n) {
-    if (stream->content_left != UINT64_MAX) {
-        stream->content_left -= n < stream->content_left ? n : stream->content_left;
-    }
-    if (!crt_h2_conn_of(stream)->base.manual_window) {
-        credit_stream(stream, n);
-    }
+static void malformed(crt_h2_stream *stream, const char *what) {
+    char detail[96];
+    snprintf(detail, sizeof(detail), "malformed response: %s", what);
+    crt_h2_stream_reset(stream, AWS_ERROR_HTTP_PROTOCOL_ERROR, NGHTTP2_PROTOCOL_ERROR, detail);
 }
 
 /* Bytes that the consumer has taken; it may have been paused or ended the stream. */
@@ -121,7 +41,8 @@ static size_t deliver(crt_h2_stream *stream, crt_bytes data) {
         }
         int status = stream->base.handler->on_body(stream->base.user, piece);
         done += piece.len;
-        consumed(stream, piece.len);
+        stream->content_left -= stream->content_left == UINT64_MAX ? 0 : piece.len;
+        crt_h2_consumed(stream, piece.len);
         if (status) {
             crt_h2_stream_reset(stream, status, NGHTTP2_INTERNAL_ERROR, "the consumer of the response body failed");
         }
@@ -148,6 +69,9 @@ void crt_h2_stream_resume(crt_http_stream *base) {
     }
     crt_ref_inc(&base->refs);
     crt_buf_consume(&stream->held, deliver(stream, crt_buf_view(&stream->held)));
+    if (stream->fault.code) {
+        crt_buf_clear(&stream->held);
+    }
     tell_end(stream);
     if (stream->closed) {
         crt_h2_stream_closed(stream);
@@ -160,12 +84,16 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
                          void *user) {
     crt_h2_conn *conn = user;
     crt_h2_stream *stream = stream_of(conn, id);
-    if (!conn->manual_conn_window) {
-        credit_conn(conn, len);
-    }
+    crt_h2_received(conn, len);
     if (!stream || stream->fault.code) {
         return 0;
     }
+    const char *problem = crt_h2_check_data(stream, len);
+    if (problem) {
+        malformed(stream, problem);
+        return 0;
+    }
+    stream->last_frame = flags & NGHTTP2_FLAG_END_STREAM;
     size_t done = crt_buf_len(&stream->held) == 0 ? deliver(stream, crt_bytes_of(data, len)) : 0;
     if (done < len && !stream->fault.code && crt_buf_append(&stream->held, data + done, len - done)) {
         crt_h2_stream_reset(stream, AWS_ERROR_OOM, NGHTTP2_INTERNAL_ERROR, "no memory for the response body");
@@ -179,7 +107,7 @@ static void begin_head(crt_h2_conn *conn, crt_h2_stream *stream) {
     conn->head_of = stream;
     conn->head_count = 0;
     conn->head_list_size = 0;
-    conn->head_status = 0;
+    conn->head = (crt_h2_head){0, false, UINT64_MAX};
     crt_buf_clear(&conn->head_text);
 }
 
@@ -212,11 +140,6 @@ static size_t header_list_limit(const crt_h2_conn *conn) {
     return ours == UINT32_MAX || ours < CRT_H2_HEADER_LIST_DEFAULT ? CRT_H2_HEADER_LIST_DEFAULT : ours;
 }
 
-static int parse_status(crt_bytes value) {
-    uint64_t status = 0;
-    return crt_http_parse_decimal(value, &status) && status <= 999 ? (int)status : 0;
-}
-
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
                      const uint8_t *value, size_t value_len, uint8_t flags, void *user) {
     crt_h2_conn *conn = user;
@@ -227,18 +150,16 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         (void)nghttp2_session_terminate_session(session, NGHTTP2_ENHANCE_YOUR_CALM);
         return 0;
     }
-    if (!conn->head_of) {
+    if (!conn->head_of || conn->head_of->fault.code) {
         return 0;
     }
-    if (crt_bytes_eq(n, crt_bytes_str(":status"))) {
-        conn->head_status = parse_status(v);
-    } else if (crt_bytes_eq(n, crt_bytes_str("content-length"))) {
-        uint64_t length;
-        if (conn->head_of->content_left == UINT64_MAX && crt_http_parse_decimal(v, &length)) {
-            conn->head_of->content_left = length;
-        }
+    const char *problem = crt_h2_check_field(&conn->head, n, v);
+    if (problem) {
+        malformed(conn->head_of, problem);
+    } else if (keep_field(conn, n, v)) {
+        crt_h2_stream_reset(conn->head_of, AWS_ERROR_OOM, NGHTTP2_INTERNAL_ERROR, "no memory for the response head");
     }
-    return keep_field(conn, n, v) ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+    return 0;
 }
 
 static void point_fields(crt_h2_conn *conn) {
@@ -296,20 +217,24 @@ static int merge_cookies(crt_h2_conn *conn) {
 }
 
 /* A complete block: the response head, or an interim response or trailers, which are dropped. */
-static void take_head(crt_h2_conn *conn, crt_h2_stream *stream) {
-    if (stream->in_body || stream->fault.code) {
+static void take_head(crt_h2_conn *conn, crt_h2_stream *stream, bool ends) {
+    if (stream->fault.code) {
         return;
     }
-    if (conn->head_status / 100 == 1) {
-        stream->content_left = UINT64_MAX;
+    const char *problem = crt_h2_check_head(stream, &conn->head, ends);
+    if (problem) {
+        malformed(stream, problem);
+        return;
+    }
+    if (stream->in_body || conn->head.status / 100 == 1) {
         return;
     }
     point_fields(conn);
     stream->in_body = true;
-    stream->base.status = conn->head_status;
+    stream->base.status = conn->head.status;
     int status = merge_cookies(conn);
     if (!status) {
-        status = stream->base.handler->on_head(stream->base.user, conn->head_status, conn->head_fields,
+        status = stream->base.handler->on_head(stream->base.user, conn->head.status, conn->head_fields,
                                                conn->head_count);
     }
     if (status) {
@@ -344,6 +269,7 @@ static void take_pong(crt_h2_conn *conn) {
     static const crt_fault none = {0};
     crt_http_ping *ping = conn->pings;
     if (!ping) {
+        (void)nghttp2_session_terminate_session(conn->session, NGHTTP2_PROTOCOL_ERROR); /* we asked for nothing */
         return;
     }
     conn->pings = ping->next;
@@ -361,22 +287,55 @@ static void take_goaway(crt_h2_conn *conn, const nghttp2_goaway *goaway) {
             (int)goaway->last_stream_id, nghttp2_http2_strerror(goaway->error_code));
 }
 
+static void take_end(crt_h2_stream *stream) {
+    const char *problem = stream->fault.code ? NULL : crt_h2_check_end(stream);
+    if (problem) {
+        malformed(stream, problem);
+    }
+    stream->remote_end = true;
+    tell_end(stream);
+}
+
+static void take_message(crt_h2_conn *conn, const nghttp2_frame *frame) {
+    crt_h2_stream *stream = stream_of(conn, frame->hd.stream_id);
+    bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    if (!stream) {
+        return;
+    }
+    if (frame->hd.type == NGHTTP2_HEADERS) {
+        take_head(conn, stream, ends);
+    } else if (!stream->fault.code && !stream->in_body) {
+        malformed(stream, "body before the response head"); /* also an empty frame of it */
+    }
+    if (ends && !stream->remote_end) {
+        take_end(stream);
+    }
+}
+
+static void take_reset(crt_h2_conn *conn, int32_t id) {
+    crt_h2_stream *stream = stream_of(conn, id);
+    if (stream) {
+        stream->reset_by_peer = true;
+    }
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
     crt_h2_conn *conn = user;
-    crt_h2_stream *stream = stream_of(conn, frame->hd.stream_id);
+    bool ack = frame->hd.flags & NGHTTP2_FLAG_ACK;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
-        if (stream) {
-            take_head(conn, stream);
-        }
+    case NGHTTP2_DATA:
+        take_message(conn, frame);
         break;
     case NGHTTP2_SETTINGS:
-        if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) {
+        if (ack) {
+            crt_h2_windows_changed(conn);
+        } else {
             take_settings(conn, &frame->settings);
         }
         break;
     case NGHTTP2_PING:
-        if (frame->hd.flags & NGHTTP2_FLAG_ACK) {
+        if (ack) {
             take_pong(conn);
         }
         break;
@@ -384,9 +343,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         take_goaway(conn, &frame->goaway);
         break;
     case NGHTTP2_RST_STREAM:
-        if (stream) {
-            stream->reset_by_peer = true;
-        }
+        take_reset(conn, frame->hd.stream_id);
         break;
     case NGHTTP2_PUSH_PROMISE:
         (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->push_promise.promised_stream_id,
@@ -394,11 +351,6 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         break;
     default:
         break;
-    }
-    bool ends = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
-    if (stream && ends && frame->hd.flags & NGHTTP2_FLAG_END_STREAM && !stream->remote_end) {
-        stream->remote_end = true;
-        tell_end(stream);
     }
     return 0;
 }

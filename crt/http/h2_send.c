@@ -7,7 +7,7 @@
 #include "crt/memory.h"
 #include "h2_conn.h"
 
-enum { ROOM = 64 * 1024 };
+enum { ROOM = 64 * 1024 }; /* two of them per body that is read */
 
 static void resume_data(crt_h2_stream *stream) {
     crt_h2_conn *conn = crt_h2_conn_of(stream);
@@ -35,7 +35,6 @@ static void pop(crt_h2_stream *stream, int status) {
         stream->last = &stream->first;
     }
     stream->all_read = false;
-    stream->room_start = stream->room_end = 0;
     crt_http_outgoing_done(done, status);
 }
 
@@ -46,36 +45,61 @@ static void fail_body(crt_h2_stream *stream, int code) {
     crt_h2_stream_reset(stream, code, NGHTTP2_INTERNAL_ERROR, "the request body could not be read");
 }
 
-/* ---- readers ---- */
+/* ---- readers: one room fills while the other is sent ---- */
+
+static bool is_empty(const crt_h2_room *room) {
+    return room->start == room->end;
+}
+
+static bool reads(const crt_h2_stream *stream) {
+    const crt_http_outgoing *piece = stream->first;
+    return piece && piece->data && piece->data->kind == CRT_SOURCE_READER;
+}
+
+static int read_ahead(crt_h2_stream *stream);
 
 static void on_read(void *user, int status, size_t n, bool eof) {
     crt_h2_stream *stream = user;
     crt_h2_conn *conn = crt_h2_conn_of(stream);
-    stream->reading = false;
-    if (stream->base.active && !stream->closed && !stream->base.conn->closing && stream->first) {
+    crt_source_release(stream->being_read);
+    stream->being_read = NULL;
+    if (stream->base.active && !stream->closed && !stream->fault.code && !stream->base.conn->closing) {
+        if (!status) {
+            stream->rooms[stream->filling].end = n;
+            stream->all_read = eof;
+            status = read_ahead(stream);
+        }
         if (status) {
             fail_body(stream, status);
             crt_h2_flush(conn);
         } else {
-            stream->room_end = n;
-            stream->all_read = eof;
             resume_data(stream);
         }
     }
     crt_http_stream_release(&stream->base);
 }
 
-/* False without memory. */
-static bool start_reading(crt_h2_stream *stream) {
-    crt_source *source = stream->first->data;
-    if (!stream->room && !(stream->room = crt_malloc(ROOM))) {
-        return false;
+/* Has an empty room filled, unless one is being filled or there is no more. */
+static int read_ahead(crt_h2_stream *stream) {
+    if (!reads(stream) || stream->being_read || stream->all_read) {
+        return 0;
     }
-    stream->room_start = stream->room_end = 0;
-    stream->reading = true;
+    stream->filling = is_empty(&stream->rooms[stream->sending]) ? stream->sending : !stream->sending;
+    crt_h2_room *room = &stream->rooms[stream->filling];
+    if (!is_empty(room)) {
+        return 0;
+    }
+    if (!room->ptr && !(room->ptr = crt_malloc(ROOM))) {
+        return AWS_ERROR_OOM;
+    }
+    room->start = room->end = 0;
+    /* The piece may be gone before the read is over. */
+    stream->being_read = stream->first->data;
+    crt_source_acquire(stream->being_read);
     crt_ref_inc(&stream->base.refs);
-    source->ops->read(source, stream->base.conn->loop, (crt_span){stream->room, ROOM}, on_read, stream);
-    return true;
+    stream->being_read->ops->read(stream->being_read, stream->base.conn->loop, (crt_span){room->ptr, ROOM}, on_read,
+                                  stream);
+    return 0;
 }
 
 /* ---- what nghttp2 asks for ---- */
@@ -84,23 +108,30 @@ static size_t least(size_t a, uint64_t b) {
     return a < b ? a : (size_t)b;
 }
 
+static size_t take_read(crt_h2_stream *stream, uint8_t *to, size_t room, bool *finished) {
+    if (is_empty(&stream->rooms[stream->sending])) {
+        stream->sending = !stream->sending;
+    }
+    crt_h2_room *from = &stream->rooms[stream->sending];
+    size_t n = least(room, from->end - from->start);
+    if (n > 0) {
+        memcpy(to, from->ptr + from->start, n);
+    }
+    from->start += n;
+    *finished = stream->all_read && is_empty(&stream->rooms[0]) && is_empty(&stream->rooms[1]);
+    return n;
+}
+
 /* Bytes of the first piece into `to`; 0 with *finished when it has no more, 0 without when it has to be read; or -1. */
 static ptrdiff_t take(crt_h2_stream *stream, uint8_t *to, size_t room, bool *finished, int *code) {
     crt_http_outgoing *piece = stream->first;
     const crt_source *source = piece->data;
-    *finished = false;
+    *finished = !source;
     if (!source) {
-        *finished = true;
         return 0;
     }
     if (source->kind == CRT_SOURCE_READER) {
-        size_t n = least(room, stream->room_end - stream->room_start);
-        if (n > 0) {
-            memcpy(to, stream->room + stream->room_start, n);
-        }
-        stream->room_start += n;
-        *finished = stream->room_start == stream->room_end && stream->all_read;
-        return (ptrdiff_t)n;
+        return (ptrdiff_t)take_read(stream, to, room, finished);
     }
     size_t n = least(room, source->length - piece->sent);
     if (source->kind == CRT_SOURCE_MEMORY) {
@@ -120,41 +151,50 @@ static ptrdiff_t take(crt_h2_stream *stream, uint8_t *to, size_t room, bool *fin
     return (ptrdiff_t)n;
 }
 
-static ptrdiff_t wait_for_data(crt_h2_stream *stream) {
-    crt_http_outgoing *piece = stream->first;
-    bool reader = piece && piece->data && piece->data->kind == CRT_SOURCE_READER;
-    if (reader && !stream->reading && !start_reading(stream)) {
-        fail_body(stream, AWS_ERROR_OOM);
+/* Fills `to` from as many pieces as it takes; true when the body ends with it. */
+static bool fill(crt_h2_stream *stream, uint8_t *to, size_t room, size_t *filled) {
+    *filled = 0;
+    while (*filled < room && stream->first) {
+        bool finished = false;
+        int code = 0;
+        ptrdiff_t n = take(stream, to + *filled, room - *filled, &finished, &code);
+        if (n < 0) {
+            fail_body(stream, code);
+            return false;
+        }
+        *filled += (size_t)n;
+        if (finished) {
+            bool end = stream->first->end;
+            pop(stream, 0);
+            if (end) {
+                return true;
+            }
+        } else if (n == 0) {
+            return false;
+        }
     }
-    stream->deferred = true;
-    return NGHTTP2_ERR_DEFERRED;
+    return false;
 }
 
 static ssize_t read_data(nghttp2_session *session, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
                          nghttp2_data_source *source, void *user) {
     crt_h2_stream *stream = source->ptr;
     size_t filled = 0;
-    while (filled < room && stream->first && !stream->reading && !stream->fault.code) {
-        bool finished = false;
-        int code = 0;
-        ptrdiff_t n = take(stream, to + filled, room - filled, &finished, &code);
-        if (n < 0) {
-            fail_body(stream, code);
-            break;
+    if (!stream->fault.code) {
+        if (fill(stream, to, room, &filled)) {
+            *flags |= NGHTTP2_DATA_FLAG_EOF;
+            return (ssize_t)filled;
         }
-        filled += (size_t)n;
-        if (finished) {
-            bool end = stream->first->end;
-            pop(stream, 0);
-            if (end) {
-                *flags |= NGHTTP2_DATA_FLAG_EOF;
-                return (ssize_t)filled;
-            }
-        } else if (n == 0) {
-            break;
+        int status = read_ahead(stream);
+        if (status) {
+            fail_body(stream, status);
         }
     }
-    return filled > 0 ? (ssize_t)filled : wait_for_data(stream);
+    if (filled == 0) {
+        stream->deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    return (ssize_t)filled;
 }
 
 /* ---- from outside ---- */

@@ -5,7 +5,7 @@
 #include "h2_conn.h"
 
 int crt_h2_stream_new(crt_http_conn *conn, const crt_http_message *message, const crt_http_stream_handler *handler,
-                      void *user, crt_http_stream **out) {
+                      void *user, const crt_http_stream_options *options, crt_http_stream **out) {
     crt_h2_request request = {NULL, 0};
     int status = crt_h2_request_new(message, conn->tls, &request);
     if (status) {
@@ -19,7 +19,9 @@ int crt_h2_stream_new(crt_http_conn *conn, const crt_http_message *message, cons
     crt_http_stream_init(&s->base, conn, handler, user);
     s->request = request;
     s->last = &s->first;
+    s->content_length = UINT64_MAX;
     s->content_left = UINT64_MAX;
+    s->is_head = crt_bytes_eq(crt_http_message_method(message), crt_bytes_str("HEAD"));
     s->body = crt_http_message_body(message);
     if (s->body) {
         crt_source_acquire(s->body);
@@ -32,7 +34,8 @@ void crt_h2_stream_free(crt_http_stream *base) {
     crt_h2_stream *stream = (crt_h2_stream *)base;
     crt_source_release(stream->body);
     crt_free(stream->request.fields);
-    crt_free(stream->room);
+    crt_free(stream->rooms[0].ptr);
+    crt_free(stream->rooms[1].ptr);
     crt_buf_free(&stream->held);
     crt_free(stream);
 }
@@ -52,15 +55,20 @@ static void link_stream(crt_h2_conn *conn, crt_h2_stream *stream) {
         stream->next->self = &stream->next;
     }
     conn->streams = stream;
-    conn->active++;
 }
 
-static void unlink_stream(crt_h2_conn *conn, crt_h2_stream *stream) {
+static void unlink_stream(crt_h2_stream *stream) {
     *stream->self = stream->next;
     if (stream->next) {
         stream->next->self = stream->self;
     }
-    conn->active--;
+}
+
+static void leave_session(crt_h2_stream *stream) {
+    if (!stream->closed) {
+        stream->closed = true;
+        crt_h2_conn_of(stream)->active--;
+    }
 }
 
 /* The stream's id, or the error that activation ends with. */
@@ -71,11 +79,13 @@ static int submit(crt_h2_conn *conn, crt_h2_stream *stream) {
     stream->id = nghttp2_submit_request(conn->session, NULL, stream->request.fields, stream->request.count,
                                         has_body ? &provider : NULL, stream);
     conn->in_session--;
+    if (nghttp2_session_get_next_stream_id(conn->session) > INT32_MAX && !conn->base.refusal) {
+        __atomic_store_n(&conn->base.refusal, AWS_ERROR_HTTP_STREAM_IDS_EXHAUSTED, __ATOMIC_RELEASE);
+    }
     if (stream->id > 0) {
         return 0;
     }
     if (stream->id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE) {
-        __atomic_store_n(&conn->base.refusal, AWS_ERROR_HTTP_STREAM_IDS_EXHAUSTED, __ATOMIC_RELEASE);
         return AWS_ERROR_HTTP_STREAM_IDS_EXHAUSTED;
     }
     return stream->id == NGHTTP2_ERR_NOMEM ? AWS_ERROR_OOM : AWS_ERROR_INVALID_STATE;
@@ -105,6 +115,7 @@ void crt_h2_stream_activate(crt_http_stream *base) {
         return;
     }
     base->active = true;
+    conn->active++;
     link_stream(conn, stream);
     crt_h2_window_begin(stream);
     crt_h2_flush(conn);
@@ -112,13 +123,22 @@ void crt_h2_stream_activate(crt_http_stream *base) {
 
 /* ---- the end ---- */
 
+static const char *peer_of(const crt_h2_stream *stream) {
+    return stream->base.conn->io ? stream->base.conn->io->peer : "the peer";
+}
+
 void crt_h2_stream_reset(crt_h2_stream *stream, int code, uint32_t error_code, const char *detail) {
     crt_h2_conn *conn = crt_h2_conn_of(stream);
-    if (stream->fault.code || stream->closed) {
+    if (stream->fault.code) {
         return;
     }
-    crt_fail(&stream->fault, code, "%s: %s", stream->base.conn->io->peer, detail);
-    crt_buf_clear(&stream->held); /* nobody wants it any more */
+    crt_fail(&stream->fault, code, "%s: %s", peer_of(stream), detail);
+    if (!stream->delivering) {
+        crt_buf_clear(&stream->held); /* nobody wants it any more */
+    }
+    if (stream->closed) { /* only the consumer's delay keeps it */
+        return;
+    }
     conn->in_session++;
     (void)nghttp2_submit_rst_stream(conn->session, NGHTTP2_FLAG_NONE, stream->id, error_code);
     conn->in_session--;
@@ -126,20 +146,19 @@ void crt_h2_stream_reset(crt_h2_stream *stream, int code, uint32_t error_code, c
 
 void crt_h2_stream_cancel(crt_http_stream *base, int code) {
     crt_h2_stream *stream = (crt_h2_stream *)base;
-    if (stream->closed) { /* only the consumer's delay keeps it */
-        crt_fail(&stream->fault, code, "the stream was cancelled");
-        crt_buf_clear(&stream->held);
+    /* Whoever gives a reason of his own has failed to deal with the response. */
+    uint32_t error_code = code == AWS_ERROR_HTTP_STREAM_CANCELLED ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR;
+    crt_h2_stream_reset(stream, code, error_code, "the stream was cancelled");
+    if (stream->closed) {
         crt_h2_stream_closed(stream);
-        return;
     }
-    crt_h2_stream_reset(stream, code, NGHTTP2_CANCEL, "the stream was cancelled");
     crt_h2_flush(crt_h2_conn_of(stream));
 }
 
 /* What the stream ends with, by what the session and we know about it. */
 static crt_fault verdict(const crt_h2_stream *stream) {
     const crt_h2_conn *conn = crt_h2_conn_of(stream);
-    const char *peer = stream->base.conn->io ? stream->base.conn->io->peer : "the peer";
+    const char *peer = peer_of(stream);
     const char *error = nghttp2_http2_strerror(stream->error_code);
     crt_fault fault = stream->fault;
     if (fault.code) {
@@ -161,17 +180,29 @@ static crt_fault verdict(const crt_h2_stream *stream) {
 }
 
 void crt_h2_stream_complete(crt_h2_stream *stream, const crt_fault *fault) {
-    unlink_stream(crt_h2_conn_of(stream), stream);
+    leave_session(stream);
+    unlink_stream(stream);
     stream->base.active = false;
     crt_h2_body_end(stream);
     crt_http_stream_tell(&stream->base, fault);
 }
 
 void crt_h2_stream_closed(crt_h2_stream *stream) {
-    stream->closed = true;
+    leave_session(stream);
     if (crt_buf_len(&stream->held) > 0 || stream->delivering) {
         return;
     }
     crt_fault fault = verdict(stream);
     crt_h2_stream_complete(stream, &fault);
+}
+
+void crt_h2_stream_unsent(crt_h2_conn *conn, int32_t id) {
+    for (crt_h2_stream *stream = conn->streams; stream; stream = stream->next) {
+        if (stream->id == id) {
+            /* The session may have opened it and be about to close it. */
+            (void)nghttp2_session_set_stream_user_data(conn->session, id, NULL);
+            crt_h2_stream_closed(stream);
+            return;
+        }
+    }
 }

@@ -11,6 +11,7 @@ void crt_http_stream_init(crt_http_stream *stream, crt_http_conn *conn, const cr
     stream->conn = conn;
     stream->handler = handler;
     stream->user = user;
+    stream->timeouts = conn->timeouts;
     crt_http_conn_acquire(conn);
 }
 
@@ -22,12 +23,31 @@ static int refusal(crt_http_conn *conn) {
 
 int crt_http_stream_new(crt_http_conn *conn, const crt_http_message *message, const crt_http_stream_handler *handler,
                         void *user, crt_http_stream **out) {
+    return crt_http_stream_new_with(conn, message, handler, user, NULL, out);
+}
+
+int crt_http_stream_new_with(crt_http_conn *conn, const crt_http_message *message,
+                             const crt_http_stream_handler *handler, void *user,
+                             const crt_http_stream_options *options, crt_http_stream **out) {
+    static const crt_http_stream_options none = {false, 0, NULL};
     *out = NULL;
     int status = refusal(conn);
     if (status) {
         return status;
     }
-    return conn->protocol->stream_new(conn, message, handler, user, out);
+    options = options ? options : &none;
+    status = conn->protocol->stream_new(conn, message, handler, user, options, out);
+    if (!status && options->writes) {
+        status = crt_http_stream_expect_writes(*out);
+    }
+    if (!status && options->timeouts) {
+        (*out)->timeouts = *options->timeouts;
+    }
+    if (status) {
+        crt_http_stream_release(*out);
+        *out = NULL;
+    }
+    return status;
 }
 
 void crt_http_stream_release(crt_http_stream *stream) {
@@ -107,12 +127,16 @@ void crt_http_stream_update_window(crt_http_stream *stream, uint64_t n) {
     if (!conn->manual_window || n == 0 || conn->generation != crt_fork_generation()) {
         return;
     }
+    bool activated = __atomic_load_n(&stream->activated, __ATOMIC_SEQ_CST);
+    if (!activated && conn->protocol->version == CRT_HTTP_2) {
+        return; /* there is no window yet */
+    }
     uint64_t credit = __atomic_load_n(&stream->credit, __ATOMIC_RELAXED);
     while (!__atomic_compare_exchange_n(&stream->credit, &credit, add_saturating(credit, n), true, __ATOMIC_SEQ_CST,
                                         __ATOMIC_RELAXED)) {
     }
     /* Before activation it only adds up: activation takes it. */
-    if (__atomic_load_n(&stream->activated, __ATOMIC_SEQ_CST)) {
+    if (activated || __atomic_load_n(&stream->activated, __ATOMIC_SEQ_CST)) {
         (void)crt_http_conn_mail(stream, CRT_HTTP_MAIL_CREDIT);
     }
 }
@@ -126,8 +150,11 @@ int crt_http_stream_expect_writes(crt_http_stream *stream) {
     if (__atomic_load_n(&stream->activated, __ATOMIC_SEQ_CST)) {
         return AWS_ERROR_INVALID_STATE;
     }
-    stream->writing = CRT_HTTP_WRITING_OPEN;
-    return 0;
+    int status = stream->conn->protocol->expect_writes ? stream->conn->protocol->expect_writes(stream) : 0;
+    if (!status) {
+        stream->writing = CRT_HTTP_WRITING_OPEN;
+    }
+    return status;
 }
 
 /* 0, and the end is noted, when this write may be queued. */

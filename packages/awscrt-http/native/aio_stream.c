@@ -31,7 +31,7 @@ static void report_unless_closed(stream_data *data) {
 }
 
 /* Completes a future unless it was cancelled meanwhile; true when it took the value. */
-static bool wake(stream_data *data, PyObject *waiter, PyObject *value) {
+bool awscrt_aio_wake(stream_data *data, PyObject *waiter, PyObject *value) {
     PyObject *done = PyObject_CallMethodObjArgs(waiter, awscrt_http.name_done, NULL);
     int is_done = done ? PyObject_IsTrue(done) : -1;
     Py_XDECREF(done);
@@ -55,7 +55,7 @@ static void wake_all(stream_data *data, PyObject **place, PyObject *value) {
     }
     *place = NULL;
     for (Py_ssize_t i = 0; i < PyList_Size(waiters); i++) {
-        wake(data, PyList_GetItem(waiters, i), value);
+        awscrt_aio_wake(data, PyList_GetItem(waiters, i), value);
     }
     Py_DECREF(waiters);
 }
@@ -83,7 +83,7 @@ static bool hand_over(stream_data *data, PyObject *chunk) {
     while (data->chunk_waiters && PyList_Size(data->chunk_waiters) > 0) {
         PyObject *waiter = Py_NewRef(PyList_GetItem(data->chunk_waiters, 0));
         PyList_SetSlice(data->chunk_waiters, 0, 1, NULL);
-        bool taken = wake(data, waiter, chunk);
+        bool taken = awscrt_aio_wake(data, waiter, chunk);
         Py_DECREF(waiter);
         if (taken) {
             return true;
@@ -148,6 +148,10 @@ static void take(PyObject *self, awscrt_batch *batch) {
     if (crt_buf_len(&batch->body) > 0 && !data->failure) {
         take_body(data, batch);
     }
+    if (batch->remote_ended && !data->remote_ended) {
+        awscrt_stream_remote_end(data, batch);
+        wake_all(data, &data->chunk_waiters, awscrt_http.empty_bytes);
+    }
     if (batch->is_last) {
         awscrt_stream_complete(data, batch);
         wake_all(data, &data->head_waiters, Py_None);
@@ -193,7 +197,7 @@ static PyObject *next_chunk(PyObject *self, PyObject *unused) {
     if (chunk) {
         return chunk;
     }
-    if (data->completed) {
+    if (data->completed || data->remote_ended) {
         return Py_NewRef(awscrt_http.empty_bytes);
     }
     return awscrt_stream_check(data) ? wait_in(data, &data->chunk_waiters) : NULL;
@@ -235,11 +239,15 @@ static PyObject *result(PyObject *self, PyObject *unused) {
 
 /* ---- construction ---- */
 
-/* (connection, request, loop): binds and activates. */
+/* (connection, request, loop, manual_write): binds and activates. */
 static PyObject *start(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
     stream_data *data = of(self);
-    if (nargs != 3) {
-        PyErr_SetString(PyExc_TypeError, "_start() takes a connection, a request and an asyncio loop");
+    int manual_write = nargs == 4 ? PyObject_IsTrue(args[3]) : 0;
+    if (nargs != 4) {
+        PyErr_SetString(PyExc_TypeError, "_start() takes a connection, a request, an asyncio loop and a bool");
+        return NULL;
+    }
+    if (manual_write < 0) {
         return NULL;
     }
     if (data->exchange || !awscrt_http_is(args[0], awscrt_http.connection_type) ||
@@ -252,7 +260,14 @@ static PyObject *start(PyObject *self, PyObject *const *args, Py_ssize_t nargs) 
     }
     data->connection = Py_NewRef(args[0]);
     data->loop = Py_NewRef(args[2]);
-    const awscrt_exchange_options options = {.mailbox = mailbox, .wants_head = true, .wants_body = true, .take = take};
+    data->manual_write = manual_write;
+    const awscrt_exchange_options options = {
+        .mailbox = mailbox,
+        .wants_head = true,
+        .wants_body = true,
+        .expects_writes = manual_write,
+        .take = take,
+    };
     int failed = awscrt_stream_bind(data, args[1], &options);
     awscrt_mailbox_release(mailbox);
     if (failed || awscrt_exchange_activate(data->exchange, self)) {
@@ -279,13 +294,18 @@ static void aio_dealloc(PyObject *self) {
 }
 
 static PyMethodDef aio_methods[] = {
-    {"_start", (PyCFunction)(void (*)(void))start, METH_FASTCALL, "(connection, request, loop): sends the request."},
+    {"_start", (PyCFunction)(void (*)(void))start, METH_FASTCALL, 
+     "(connection, request, loop, manual_write): sends the request."},
     {"_wait_head", wait_head, METH_NOARGS, "None when the head is there or never comes, else a future to await."},
     {"_status", status, METH_NOARGS, "Status of the response; raises what ended the stream before it."},
     {"_headers", headers, METH_NOARGS, "New list of (name, value); raises what ended the stream before them."},
     {"_next_chunk", next_chunk, METH_NOARGS, "bytes, b'' at the end, or a future of the next chunk."},
     {"_return_chunk", return_chunk, METH_O, "Puts a chunk back that could not be used."},
     {"_wait_completion", wait_completion, METH_NOARGS, "None when the stream is complete, else a future to await."},
+    {"_write", awscrt_http2_write_chunk, METH_O,
+     "HTTP/2: future of whether a piece of the request body was sent; False when the stream is over."},
+    {"_end_writes", awscrt_http2_end_writes, METH_NOARGS, "HTTP/2: ends the request body."},
+    {"_cancel", awscrt_http2_cancel, METH_NOARGS, "HTTP/2: ends the stream."},
     {"_result", result, METH_NOARGS, "Status of the response, or raises what ended the stream."},
     {NULL, NULL, 0, NULL},
 };

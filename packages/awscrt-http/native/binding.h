@@ -18,7 +18,9 @@ typedef struct awscrt_http_shared {
     PyTypeObject *request_type;
     PyTypeObject *connection_type;
     PyTypeObject *native_stream_type; /* ClientStream */
+    PyTypeObject *native_http2_stream_type; /* Http2Stream */
     PyTypeObject *stream_type;        /* what request() makes: awscrt.http.HttpClientStream */
+    PyTypeObject *http2_stream_type;  /* the same on HTTP/2: awscrt.http.Http2ClientStream */
     PyTypeObject *client_stream_base_type;
     PyTypeObject *credentials_type;
     PyTypeObject *signing_config_type;
@@ -96,6 +98,8 @@ crt_http_headers *awscrt_http_headers_get(PyObject *headers);
 /* ---- message.c ---- */
 
 int awscrt_http_message_init(PyObject *module);
+/* An InputStream around anything with a read method; new reference, or NULL + TypeError. */
+PyObject *awscrt_http_wrap_stream(PyObject *stream);
 /* request.body_stream; borrowed, may be NULL. */
 PyObject *awscrt_http_message_body_stream(PyObject *request);
 
@@ -117,10 +121,20 @@ extern CRT_HIDDEN PyMethodDef awscrt_http_connect_method;
 /* ---- stream.c ---- */
 
 int awscrt_http_stream_init(PyObject *module);
+int awscrt_http_http2_stream_init(PyObject *module);
 int awscrt_http_aio_stream_init(PyObject *module);
-/* connection.request(); callbacks NULL or None when absent. */
-PyObject *awscrt_http_stream_request(PyObject *connection, PyObject *request, PyObject *on_response,
-                                     PyObject *on_body);
+
+/* What streams with callbacks are made of; callbacks NULL or None when absent. */
+typedef struct awscrt_stream_arguments {
+    PyObject *connection;
+    PyObject *request;
+    PyObject *on_response;
+    PyObject *on_body;
+    bool manual_write;
+} awscrt_stream_arguments;
+
+/* connection.request() */
+PyObject *awscrt_http_stream_request(PyTypeObject *type, const awscrt_stream_arguments *arguments);
 PyObject *awscrt_http_version(int version);
 
 /* ---- credentials.c, signing.c ---- */

@@ -1,31 +1,9 @@
 /*
  * Connections: what happens to them on their loop, and their Python objects.
- *
- * awscrt_conn outlives the Python object: it waits for the transport to be gone, because shutdown_future may be
- * all that the user kept. Apart from the two callbacks at the top it is touched with the GIL held only.
  */
-#include "binding.h"
+#include "connection.h"
 
 #include <stdio.h>
-
-struct awscrt_conn {
-    crt_refcount refs; /* the Python object, and the runtime until on_shutdown or a failed on_connected */
-    uint32_t generation;
-    crt_http_conn *native; /* NULL before connected and after the Python object is gone */
-    crt_loop *loop;
-    PyObject *keep; /* bootstrap: its threads run the connection */
-    PyObject *type; /* class of the Python object to be */
-    PyObject *host_name;
-    PyObject *port;
-    PyObject *connect_future;
-    PyObject *shutdown_future;
-    int callback_code; /* of a user callback that raised; tells why the connection went down */
-    crt_fault connect_fault;
-    crt_fault shutdown_fault;
-    awscrt_event connected;
-    awscrt_event shutdown;
-    char where[272]; /* "host:port" */
-};
 
 typedef struct connection_data {
     awscrt_conn *conn;
@@ -37,12 +15,14 @@ static connection_data *of(PyObject *self) {
 
 /* ---- lifetime ---- */
 
-static void conn_release(awscrt_conn *conn) {
+void awscrt_conn_release(awscrt_conn *conn) {
     if (!crt_ref_dec(&conn->refs)) {
         return;
     }
     Py_XDECREF(conn->keep);
     Py_XDECREF(conn->type);
+    Py_XDECREF(conn->http2_type);
+    Py_XDECREF(conn->on_settings);
     Py_XDECREF(conn->host_name);
     Py_XDECREF(conn->port);
     Py_XDECREF(conn->connect_future);
@@ -54,7 +34,8 @@ static void conn_release(awscrt_conn *conn) {
 
 /* A new Python connection that owns conn->native; NULL + exception. */
 static PyObject *new_object(awscrt_conn *conn) {
-    PyObject *self = awscrt_http_alloc((PyTypeObject *)conn->type);
+    bool http2 = crt_http_conn_version(conn->native) == CRT_HTTP_2;
+    PyObject *self = awscrt_http_alloc((PyTypeObject *)(http2 ? conn->http2_type : conn->type));
     if (!self) {
         return NULL;
     }
@@ -72,7 +53,7 @@ static void deliver_connected(awscrt_event *event) {
         awscrt_future_set_exception(future, exception);
         Py_DECREF(exception);
         Py_DECREF(future);
-        conn_release(conn);
+        awscrt_conn_release(conn);
         return;
     }
     PyObject *object = new_object(conn);
@@ -102,7 +83,7 @@ static void deliver_shutdown(awscrt_event *event) {
     } else {
         awscrt_future_set_result(conn->shutdown_future, Py_None);
     }
-    conn_release(conn);
+    awscrt_conn_release(conn);
     Py_XDECREF(keep);
 }
 
@@ -128,12 +109,13 @@ static void on_shutdown(void *user, const crt_fault *fault) {
     awscrt_deliver(&sink, &conn->shutdown);
 }
 
-static const crt_http_conn_handler handler = {on_connected, on_shutdown};
+static const crt_http_conn_handler handler = {on_connected, on_shutdown, awscrt_http2_on_settings};
 
 /* ---- connecting ---- */
 
 enum connect_argument {
     TYPE,
+    HTTP2_TYPE,
     HOST_NAME,
     PORT,
     BOOTSTRAP,
@@ -143,6 +125,7 @@ enum connect_argument {
     MANUAL_WINDOW,
     INITIAL_WINDOW,
     READ_BUFFER,
+    HTTP2_OPTIONS,
     CONNECT_ARGUMENTS,
 };
 
@@ -153,7 +136,7 @@ static int raise_instance(int code, const char *detail) {
     return -1;
 }
 
-static int size_argument(PyObject *value, size_t *out) {
+int awscrt_http_size_argument(PyObject *value, size_t *out) {
     *out = 0;
     if (value == Py_None) {
         return 0;
@@ -194,6 +177,7 @@ typedef struct borrowed {
     crt_http_proxy proxy;
     crt_tls_options tls, proxy_tls;
     PyObject *keep_tls, *keep_proxy;
+    crt_http2_setting *settings;
 } borrowed;
 
 /* 0, or -1 + exception; conn->keep and the references of `b` are the caller's in both cases. */
@@ -203,8 +187,9 @@ static int options_of(PyObject *const *given, awscrt_conn *conn, borrowed *b, cr
     if (target_of(given, conn, &options->target) ||
         awscrt_tls_options_get(given[TLS_OPTIONS], &b->tls, &b->keep_tls) ||
         awscrt_http_proxy_get(given[PROXY_OPTIONS], &b->proxy, &b->proxy_tls, &b->keep_proxy) ||
-        size_argument(given[INITIAL_WINDOW], &options->initial_window) ||
-        size_argument(given[READ_BUFFER], &read_buffer)) {
+        awscrt_http_size_argument(given[INITIAL_WINDOW], &options->initial_window) ||
+        awscrt_http_size_argument(given[READ_BUFFER], &read_buffer) ||
+        awscrt_http2_options(given[HTTP2_OPTIONS], conn, options, &b->settings)) {
         return -1;
     }
     if (b->proxy.host && b->proxy.kind == CRT_HTTP_PROXY_FORWARDING && b->tls.ctx) {
@@ -219,7 +204,9 @@ static int options_of(PyObject *const *given, awscrt_conn *conn, borrowed *b, cr
         return -1;
     }
     options->manual_window = manual;
-    options->version = CRT_HTTP_1_1;
+    options->version = given[HTTP2_TYPE] == Py_None ? CRT_HTTP_1_1
+                       : given[TYPE] == Py_None     ? CRT_HTTP_2
+                                                    : CRT_HTTP_UNKNOWN;
     options->target.loop = conn->loop = crt_loop_group_pick(group);
     options->target.tls = b->tls.ctx ? &b->tls : NULL;
     options->proxy = b->proxy.host ? &b->proxy : NULL;
@@ -240,6 +227,7 @@ static int start(awscrt_conn *conn, PyObject *const *given) {
     }
     Py_XDECREF(b.keep_tls);
     Py_XDECREF(b.keep_proxy);
+    crt_free(b.settings);
     return status;
 }
 
@@ -256,21 +244,27 @@ static awscrt_conn *conn_new(PyObject *const *given) {
     conn->shutdown.deliver = deliver_shutdown;
     conn->shutdown.discard = discard_shutdown;
     conn->type = Py_NewRef(given[TYPE]);
+    conn->http2_type = Py_NewRef(given[HTTP2_TYPE]);
     conn->host_name = Py_NewRef(given[HOST_NAME]);
     conn->port = Py_NewRef(given[PORT]);
     conn->connect_future = awscrt_future_new();
     conn->shutdown_future = conn->connect_future ? awscrt_future_new() : NULL;
     if (!conn->shutdown_future) {
-        conn_release(conn);
+        awscrt_conn_release(conn);
         return NULL;
     }
     return conn;
 }
 
+static bool is_connection_type(PyObject *type) {
+    return type == Py_None ||
+           (PyType_Check(type) && PyType_IsSubtype((PyTypeObject *)type, awscrt_http.connection_type));
+}
+
 static PyObject *http_connect(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
-    if (nargs != CONNECT_ARGUMENTS || !PyType_Check(args[TYPE]) ||
-        !PyType_IsSubtype((PyTypeObject *)args[TYPE], awscrt_http.connection_type)) {
-        PyErr_SetString(PyExc_TypeError, "connect() takes a connection class and its nine options");
+    if (nargs != CONNECT_ARGUMENTS || !is_connection_type(args[TYPE]) || !is_connection_type(args[HTTP2_TYPE]) ||
+        (args[TYPE] == Py_None && args[HTTP2_TYPE] == Py_None)) {
+        PyErr_SetString(PyExc_TypeError, "connect() takes two connection classes and ten options");
         return NULL;
     }
     awscrt_conn *conn = conn_new(args);
@@ -282,16 +276,17 @@ static PyObject *http_connect(PyObject *module, PyObject *const *args, Py_ssize_
         PyObject *exception = awscrt_exception_take();
         awscrt_future_set_exception(future, exception);
         Py_DECREF(exception);
-        conn_release(conn);
+        awscrt_conn_release(conn);
     }
     return future;
 }
 
 PyMethodDef awscrt_http_connect_method = {
     "connect", (PyCFunction)(void (*)(void))http_connect, METH_FASTCALL,
-    "connect(type, host_name, port, bootstrap, socket_options, tls_connection_options, proxy_options, "
-    "manual_window_management, initial_window_size, read_buffer_capacity, /)\n--\n\nFuture of a connection of that "
-    "class; unusable arguments fail the future."};
+    "connect(type, http2_type, host_name, port, bootstrap, socket_options, tls_connection_options, proxy_options, "
+    "manual_window_management, initial_window_size, read_buffer_capacity, http2_options, /)\n--\n\nFuture of a "
+    "connection, of the class for the version that is spoken; None for a version that must not be. Unusable arguments "
+    "fail the future."};
 
 /* ---- what streams need ---- */
 
@@ -342,7 +337,23 @@ static PyObject *connection_request(PyObject *self, PyObject *const *args, Py_ss
     if (awscrt_http_args(&params, args, nargs, kwnames, given)) {
         return NULL;
     }
-    return awscrt_http_stream_request(self, given[0], given[1], given[2]);
+    const awscrt_stream_arguments stream = {self, given[0], given[1], given[2], false};
+    return awscrt_http_stream_request(awscrt_http.stream_type, &stream);
+}
+
+static PyObject *http2_request(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
+    static const char *const names[] = {"request", "on_response", "on_body", "manual_write"};
+    const awscrt_params params = {"request", names, 1, 4};
+    PyObject *given[4];
+    if (awscrt_http_args(&params, args, nargs, kwnames, given)) {
+        return NULL;
+    }
+    int manual_write = given[3] ? PyObject_IsTrue(given[3]) : 0;
+    if (manual_write < 0) {
+        return NULL;
+    }
+    const awscrt_stream_arguments stream = {self, given[0], given[1], given[2], manual_write};
+    return awscrt_http_stream_request(awscrt_http.http2_stream_type, &stream);
 }
 
 static PyObject *get_shutdown_future(PyObject *self, void *unused) {
@@ -381,6 +392,17 @@ static PyObject *base_init_method(PyObject *self, PyObject *args, PyObject *kwar
 
 static int connection_traverse(PyObject *self, visitproc visit, void *arg) {
     AWSCRT_VISIT_TYPE(self);
+    if (of(self)->conn) {
+        Py_VISIT(of(self)->conn->on_settings);
+    }
+    return 0;
+}
+
+/* A callback that holds the connection must not keep it open. */
+static int connection_clear(PyObject *self) {
+    if (of(self)->conn) {
+        Py_CLEAR(of(self)->conn->on_settings);
+    }
     return 0;
 }
 
@@ -393,7 +415,7 @@ static void connection_dealloc(PyObject *self) {
         if (conn->generation == crt_fork_generation()) {
             crt_http_conn_release(native);
         }
-        conn_release(conn);
+        awscrt_conn_release(conn);
     }
     awscrt_free_instance(self);
 }
@@ -419,6 +441,7 @@ static PyType_Slot base_slots[] = {
     {Py_tp_init, base_init},
     {Py_tp_dealloc, connection_dealloc},
     {Py_tp_traverse, connection_traverse},
+    {Py_tp_clear, connection_clear},
     {Py_tp_methods, base_methods},
     {Py_tp_getset, base_properties},
     {0, NULL},
@@ -440,6 +463,7 @@ static PyType_Slot client_base_slots[] = {
     {Py_tp_doc, "Base of HTTP client connections."},
     {Py_tp_dealloc, connection_dealloc},
     {Py_tp_traverse, connection_traverse},
+    {Py_tp_clear, connection_clear},
     {Py_tp_getset, client_base_properties},
     {0, NULL},
 };
@@ -467,6 +491,7 @@ static PyType_Slot client_slots[] = {
     {Py_tp_doc, "Native part of HttpClientConnection."},
     {Py_tp_dealloc, connection_dealloc},
     {Py_tp_traverse, connection_traverse},
+    {Py_tp_clear, connection_clear},
     {Py_tp_methods, client_methods},
     {0, NULL},
 };
@@ -477,8 +502,47 @@ static PyType_Spec client_spec = {
     .slots = client_slots,
 };
 
+static PyMethodDef http2_methods[] = {
+    {"close", connection_close, METH_NOARGS,
+     "close($self)\n--\n\nSays GOAWAY and starts an orderly shutdown; unfinished streams end with "
+     "AWS_ERROR_HTTP_CONNECTION_CLOSED.\n\n:returns: ``shutdown_future``"},
+    {"request", (PyCFunction)(void (*)(void))http2_request, METH_FASTCALL | METH_KEYWORDS,
+     "request($self, request, on_response=None, on_body=None, manual_write=False)\n--\n\n"
+     "Makes a stream for a request. Nothing is sent before its ``activate()``.\n\n"
+     ":param on_response: called once as ``on_response(http_stream=, status_code=, headers=)``\n"
+     ":param on_body: called as ``on_body(http_stream=, chunk=)`` with bytes\n"
+     ":param manual_write: the request goes on with ``write_data`` until one with ``end_stream``\n"
+     ":raises RuntimeError: the request breaks a rule of RFC 9113, the connection is closed, or the peer has said "
+     "that it takes no more requests (GOAWAY)"},
+    {"update_window", (PyCFunction)(void (*)(void))awscrt_http2_update_window, METH_FASTCALL | METH_KEYWORDS,
+     "update_window($self, increment_size)\n--\n\nLets the peer send that many more bytes of body on the whole "
+     "connection. No effect unless it was made with ``conn_manual_window_management``."},
+    {"ping", awscrt_http2_ping, METH_NOARGS,
+     "ping($self)\n--\n\nAsks the peer for a sign of life (RFC 9113, section 6.7).\n\n"
+     ":returns: future of the round trip in seconds"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot http2_slots[] = {
+    {Py_tp_doc, "Native part of Http2ClientConnection."},
+    {Py_tp_dealloc, connection_dealloc},
+    {Py_tp_traverse, connection_traverse},
+    {Py_tp_clear, connection_clear},
+    {Py_tp_methods, http2_methods},
+    {0, NULL},
+};
+
+static PyType_Spec http2_spec = {
+    .name = "awscrt._http.Http2Connection",
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = http2_slots,
+};
+
 static PyMethodDef async_methods[] = {
     {"_close", connection_close, METH_NOARGS, "Starts an orderly shutdown; gives shutdown_future."},
+    {"_update_window", (PyCFunction)(void (*)(void))awscrt_http2_update_window, METH_FASTCALL | METH_KEYWORDS,
+     "HTTP/2: credit for the connection."},
+    {"_ping", awscrt_http2_ping, METH_NOARGS, "HTTP/2: future of the round trip in seconds."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -486,6 +550,7 @@ static PyType_Slot async_slots[] = {
     {Py_tp_doc, "Native part of the asyncio connections."},
     {Py_tp_dealloc, connection_dealloc},
     {Py_tp_traverse, connection_traverse},
+    {Py_tp_clear, connection_clear},
     {Py_tp_methods, async_methods},
     {0, NULL},
 };
@@ -508,6 +573,7 @@ int awscrt_http_connection_init(PyObject *module) {
         return -1;
     }
     return awscrt_http_type_new(module, &client_spec, size, client_base) &&
+                   awscrt_http_type_new(module, &http2_spec, size, client_base) &&
                    awscrt_http_type_new(module, &async_spec, size, client_base)
                ? 0
                : -1;

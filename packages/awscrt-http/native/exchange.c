@@ -367,6 +367,16 @@ static int ignore_body(void *user, crt_bytes data) {
     return 0;
 }
 
+/* Without memory for a batch it is told with the last one, which has its own. */
+static void on_remote_end(void *user) {
+    awscrt_exchange *exchange = user;
+    exchange->remote_ended = true;
+    awscrt_batch *batch = open_batch(exchange);
+    if (batch) {
+        batch->remote_ended = true;
+    }
+}
+
 static void on_complete(void *user, const crt_fault *fault, int status) {
     awscrt_exchange *exchange = user;
     exchange->ended = true;
@@ -374,6 +384,7 @@ static void on_complete(void *user, const crt_fault *fault, int status) {
         begin_batch(exchange, &exchange->last);
     }
     exchange->open->is_last = true;
+    exchange->open->remote_ended = exchange->remote_ended;
     exchange->open->status = status;
     exchange->fault = *fault;
     if (exchange->head_is_bad) {
@@ -381,8 +392,8 @@ static void on_complete(void *user, const crt_fault *fault, int status) {
     }
 }
 
-static const crt_http_stream_handler with_body = {on_head, on_space, on_body, on_complete};
-static const crt_http_stream_handler without_body = {on_head, NULL, ignore_body, on_complete};
+static const crt_http_stream_handler with_body = {on_head, on_space, on_body, on_complete, on_remote_end};
+static const crt_http_stream_handler without_body = {on_head, NULL, ignore_body, on_complete, on_remote_end};
 
 /* ---- Python's side ---- */
 
@@ -403,7 +414,11 @@ awscrt_exchange *awscrt_exchange_new(const awscrt_exchange_options *options) {
     exchange->sink.loop = crt_http_conn_loop(options->conn);
     int code = crt_http_stream_new(options->conn, options->message, options->wants_body ? &with_body : &without_body,
                                    exchange, &exchange->native);
+    if (!code && options->expects_writes) {
+        code = crt_http_stream_expect_writes(exchange->native);
+    }
     if (code) {
+        crt_http_stream_release(exchange->native);
         crt_free(exchange);
         awscrt_raise(code, code == AWS_ERROR_HTTP_CONNECTION_CLOSED ? options->where : NULL);
         return NULL;

@@ -16,6 +16,7 @@ typedef struct awscrt_batch {
     awscrt_event event;
     awscrt_exchange *exchange;
     bool has_head;
+    bool remote_ended; /* the peer has said all */
     bool is_last; /* exchange->fault says how it ended */
     int status;   /* of the response; 0 before its head */
     crt_buf head; /* packed; see awscrt_head_list */
@@ -43,6 +44,7 @@ struct awscrt_exchange {
     awscrt_spare *spares;
     awscrt_batch *open;
     bool flush_queued;
+    bool remote_ended;
     bool ended;
     crt_task resume;
     crt_task flush;
@@ -58,6 +60,7 @@ typedef struct awscrt_exchange_options {
     awscrt_mailbox *mailbox; /* NULL: events run on the loop's thread */
     bool wants_head;
     bool wants_body;
+    bool expects_writes; /* HTTP/2: the request goes on with crt_http_stream_write */
     void (*take)(PyObject *stream, awscrt_batch *batch);
 } awscrt_exchange_options;
 

@@ -31,8 +31,7 @@ PyObject *awscrt_http_message_body_stream(PyObject *request) {
 
 /* ---- body ---- */
 
-/* An InputStream around anything with a read method; new reference, or NULL + TypeError. */
-static PyObject *wrap_stream(PyObject *stream) {
+PyObject *awscrt_http_wrap_stream(PyObject *stream) {
     PyObject *type = awscrt_http_import_attribute("awscrt.io", "InputStream");
     PyObject *wrapped = type ? PyObject_CallMethod(type, "wrap", "O", stream) : NULL;
     Py_XDECREF(type);
@@ -44,7 +43,7 @@ static PyObject *wrap_stream(PyObject *stream) {
 }
 
 static int set_body(PyObject *self, PyObject *stream) {
-    PyObject *wrapped = wrap_stream(stream);
+    PyObject *wrapped = awscrt_http_wrap_stream(stream);
     if (!wrapped) {
         return -1;
     }

@@ -77,19 +77,29 @@ static PyObject *http_transport(PyObject *module, PyObject *name) {
     return PyCapsule_New((void *)transport, CRT_TRANSPORT_CAPSULE, NULL);
 }
 
-/* The class of what connection.request() returns; set once by awscrt.http. */
-static PyObject *use_stream_type(PyObject *module, PyObject *type) {
-    if (!PyType_Check(type) || !PyType_IsSubtype((PyTypeObject *)type, awscrt_http.native_stream_type)) {
-        PyErr_SetString(PyExc_TypeError, "a subclass of ClientStream is expected");
-        return NULL;
+static int use_type(PyObject *type, PyTypeObject *native, PyTypeObject **place) {
+    if (!PyType_Check(type) || !PyType_IsSubtype((PyTypeObject *)type, native)) {
+        PyErr_Format(PyExc_TypeError, "a subclass of %R is expected", (PyObject *)native);
+        return -1;
     }
     Py_INCREF(type);
-    awscrt_http.stream_type = (PyTypeObject *)type;
+    *place = (PyTypeObject *)type;
+    return 0;
+}
+
+/* The classes of what connection.request() returns; set once by awscrt.http. */
+static PyObject *use_stream_types(PyObject *module, PyObject *args) {
+    PyObject *type, *http2_type;
+    if (!PyArg_ParseTuple(args, "OO:use_stream_types", &type, &http2_type) ||
+        use_type(type, awscrt_http.native_stream_type, &awscrt_http.stream_type) ||
+        use_type(http2_type, awscrt_http.native_http2_stream_type, &awscrt_http.http2_stream_type)) {
+        return NULL;
+    }
     Py_RETURN_NONE;
 }
 
-static PyMethodDef use_stream_type_method = {"use_stream_type", use_stream_type, METH_O,
-                                             "The class of streams that connections make."};
+static PyMethodDef use_stream_types_method = {"use_stream_types", use_stream_types, METH_VARARGS,
+                                              "The classes of streams that HTTP/1.1 and HTTP/2 connections make."};
 
 /* (exception, context) to sys.unraisablehook */
 static PyObject *report_unraisable(PyObject *module, PyObject *args) {
@@ -114,7 +124,7 @@ static PyMethodDef transport_method = {"transport", http_transport, METH_O,
 
 static int add_functions(PyObject *module) {
     PyMethodDef *const functions[] = {&awscrt_http_connect_method, &awscrt_http_sign_method, &transport_method,
-                                      &use_stream_type_method, &report_unraisable_method};
+                                      &use_stream_types_method, &report_unraisable_method};
     for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
         PyObject *function = PyCFunction_NewEx(functions[i], NULL, NULL);
         int status = PyModule_AddObjectRef(module, functions[i]->ml_name, function);
@@ -133,7 +143,7 @@ static int module_exec(PyObject *module) {
     crt_error_register(errors, sizeof(errors) / sizeof(errors[0]));
     if (intern_names() || find_base() || awscrt_http_headers_init(module) || awscrt_http_message_init(module) ||
         awscrt_http_connection_init(module) || awscrt_http_stream_init(module) ||
-        awscrt_http_aio_stream_init(module) || awscrt_http_credentials_init(module) ||
+        awscrt_http_http2_stream_init(module) || awscrt_http_aio_stream_init(module) || awscrt_http_credentials_init(module) ||
         awscrt_http_signing_init(module) || add_functions(module)) {
         return -1;
     }

@@ -26,7 +26,7 @@ bool awscrt_stream_check(stream_data *data) {
 
 /* ---- events ---- */
 
-/* A user's callback raised: the connection goes down with what the exception means. */
+/* A user's callback raised: the stream ends with what the exception means, on HTTP/1.1 with its connection. */
 static void callback_failed(stream_data *data) {
     data->failure = awscrt_exception_take();
     awscrt_exception_put(Py_NewRef(data->failure));
@@ -37,7 +37,9 @@ static void callback_failed(stream_data *data) {
         return;
     }
     crt_http_stream_cancel(data->exchange->native, data->failure_code);
-    awscrt_http_conn_fail(conn, data->failure_code);
+    if (crt_http_conn_version(awscrt_http_conn_native(conn)) != CRT_HTTP_2) {
+        awscrt_http_conn_fail(conn, data->failure_code);
+    }
 }
 
 static void call(stream_data *data, PyObject *callback, PyObject *const *names, PyObject *const *values, int count) {
@@ -126,6 +128,35 @@ void awscrt_stream_complete(stream_data *data, const awscrt_batch *batch) {
     }
 }
 
+static void complete_remote_end(const stream_data *data) {
+    if (data->remote_ended) {
+        awscrt_future_set_result(data->remote_end_future, Py_None);
+        return;
+    }
+    PyErr_SetString(PyExc_RuntimeError, "Stream completed without receiving remote END_STREAM");
+    PyObject *exception = awscrt_exception_take();
+    awscrt_future_set_exception(data->remote_end_future, exception);
+    Py_DECREF(exception);
+}
+
+void awscrt_stream_remote_end(stream_data *data, const awscrt_batch *batch) {
+    bool known = data->remote_ended;
+    data->remote_ended = batch->remote_ended || known;
+    if (data->remote_end_future && !known && (data->remote_ended || batch->is_last)) {
+        complete_remote_end(data);
+    }
+}
+
+PyObject *awscrt_stream_remote_end_future(stream_data *data) {
+    if (!data->remote_end_future) {
+        data->remote_end_future = awscrt_future_new();
+        if (data->remote_end_future && (data->remote_ended || data->completed)) {
+            complete_remote_end(data);
+        }
+    }
+    return Py_XNewRef(data->remote_end_future);
+}
+
 static void take(PyObject *self, awscrt_batch *batch) {
     stream_data *data = of(self);
     if (batch->has_head && !data->failure) {
@@ -137,6 +168,7 @@ static void take(PyObject *self, awscrt_batch *batch) {
     if (crt_buf_len(&batch->body) > 0 && data->on_body && !data->failure) {
         call_on_body(self, data, batch);
     }
+    awscrt_stream_remote_end(data, batch);
     if (batch->is_last) {
         awscrt_stream_complete(data, batch);
     }
@@ -170,31 +202,31 @@ static int take_callback(PyObject *given, PyObject **place) {
     return 0;
 }
 
-static int client_stream_setup(PyObject *self, PyObject *connection, PyObject *request, PyObject *on_response,
-                               PyObject *on_body) {
+int awscrt_stream_setup(PyObject *self, const awscrt_stream_arguments *arguments) {
     stream_data *data = of(self);
-    if (data->exchange || !awscrt_http_is(connection, awscrt_http.connection_type) ||
-        !awscrt_http_is(request, awscrt_http.message_type)) {
+    if (data->exchange || !awscrt_http_is(arguments->connection, awscrt_http.connection_type) ||
+        !awscrt_http_is(arguments->request, awscrt_http.message_type)) {
         awscrt_http_assertion();
         return -1;
     }
-    data->connection = Py_NewRef(connection);
-    if (take_callback(on_response, &data->on_response) || take_callback(on_body, &data->on_body)) {
+    data->connection = Py_NewRef(arguments->connection);
+    data->manual_write = arguments->manual_write;
+    if (take_callback(arguments->on_response, &data->on_response) || take_callback(arguments->on_body, &data->on_body)) {
         return -1;
     }
     /* Without callbacks nobody can tell when the head came: the end brings the status. */
     const awscrt_exchange_options options = {
         .wants_head = data->on_response != NULL || data->on_body != NULL,
         .wants_body = data->on_body != NULL,
+        .expects_writes = arguments->manual_write,
         .take = take,
     };
-    return awscrt_stream_bind(data, request, &options);
+    return awscrt_stream_bind(data, arguments->request, &options);
 }
 
-PyObject *awscrt_http_stream_request(PyObject *connection, PyObject *request, PyObject *on_response,
-                                     PyObject *on_body) {
-    PyObject *self = awscrt_http_alloc(awscrt_http.stream_type);
-    if (self && client_stream_setup(self, connection, request, on_response, on_body)) {
+PyObject *awscrt_http_stream_request(PyTypeObject *type, const awscrt_stream_arguments *arguments) {
+    PyObject *self = awscrt_http_alloc(type);
+    if (self && awscrt_stream_setup(self, arguments)) {
         Py_DECREF(self);
         return NULL;
     }
@@ -230,7 +262,8 @@ static int client_init(PyObject *self, PyObject *args, PyObject *kwargs) {
     if (awscrt_http_args_of_tuple(&params, args, kwargs, given)) {
         return -1;
     }
-    return client_stream_setup(self, given[0], given[1], given[2], given[3]);
+    const awscrt_stream_arguments arguments = {given[0], given[1], given[2], given[3], false};
+    return awscrt_stream_setup(self, &arguments);
 }
 
 static PyObject *client_init_method(PyObject *self, PyObject *args, PyObject *kwargs) {
@@ -242,7 +275,7 @@ static PyObject *client_init_method(PyObject *self, PyObject *args, PyObject *kw
 
 /* ---- methods and properties ---- */
 
-static PyObject *stream_activate(PyObject *self, PyObject *unused) {
+PyObject *awscrt_stream_activate(PyObject *self, PyObject *unused) {
     stream_data *data = of(self);
     if (!awscrt_stream_check(data) || awscrt_exchange_activate(data->exchange, self)) {
         return NULL;
@@ -300,11 +333,12 @@ static PyObject *get_version(PyObject *self, void *unused) {
 
 /* ---- types ---- */
 
-static int stream_traverse(PyObject *self, visitproc visit, void *arg) {
+int awscrt_stream_traverse(PyObject *self, visitproc visit, void *arg) {
     stream_data *data = of(self);
     AWSCRT_VISIT_TYPE(self);
     Py_VISIT(data->connection);
     Py_VISIT(data->completion_future);
+    Py_VISIT(data->remote_end_future);
     Py_VISIT(data->failure);
     Py_VISIT(data->on_response);
     Py_VISIT(data->on_body);
@@ -317,9 +351,10 @@ static int stream_traverse(PyObject *self, visitproc visit, void *arg) {
 }
 
 /* Not the connection: a stream without one could not be used by a finalizer that still holds it. */
-static int stream_clear(PyObject *self) {
+int awscrt_stream_clear(PyObject *self) {
     stream_data *data = of(self);
     Py_CLEAR(data->completion_future);
+    Py_CLEAR(data->remote_end_future);
     Py_CLEAR(data->failure);
     Py_CLEAR(data->on_response);
     Py_CLEAR(data->on_body);
@@ -330,10 +365,10 @@ static int stream_clear(PyObject *self) {
     return 0;
 }
 
-static void stream_dealloc(PyObject *self) {
+void awscrt_stream_dealloc(PyObject *self) {
     stream_data *data = of(self);
     awscrt_http_dealloc_begin(self);
-    stream_clear(self);
+    awscrt_stream_clear(self);
     if (data->exchange) {
         awscrt_exchange_drop(data->exchange);
     }
@@ -361,9 +396,9 @@ static PyType_Slot base_slots[] = {
     {Py_tp_doc, "Base of HTTP streams."},
     {Py_tp_new, awscrt_http_tp_new},
     {Py_tp_init, base_init},
-    {Py_tp_dealloc, stream_dealloc},
-    {Py_tp_traverse, stream_traverse},
-    {Py_tp_clear, stream_clear},
+    {Py_tp_dealloc, awscrt_stream_dealloc},
+    {Py_tp_traverse, awscrt_stream_traverse},
+    {Py_tp_clear, awscrt_stream_clear},
     {Py_tp_methods, base_methods},
     {Py_tp_getset, base_properties},
     {0, NULL},
@@ -390,9 +425,9 @@ static PyGetSetDef client_base_properties[] = {
 
 static PyType_Slot client_base_slots[] = {
     {Py_tp_doc, "Base of HTTP client streams."},
-    {Py_tp_dealloc, stream_dealloc},
-    {Py_tp_traverse, stream_traverse},
-    {Py_tp_clear, stream_clear},
+    {Py_tp_dealloc, awscrt_stream_dealloc},
+    {Py_tp_traverse, awscrt_stream_traverse},
+    {Py_tp_clear, awscrt_stream_clear},
     {Py_tp_methods, client_base_methods},
     {Py_tp_getset, client_base_properties},
     {0, NULL},
@@ -408,7 +443,7 @@ static PyMethodDef client_methods[] = {
     {"__init__", (PyCFunction)(void (*)(void))client_init_method, METH_VARARGS | METH_KEYWORDS | METH_COEXIST,
      "__init__($self, connection, request, on_response=None, on_body=None)\n--\n\n"
      "What :meth:`HttpClientConnection.request` returns."},
-    {"activate", stream_activate, METH_NOARGS,
+    {"activate", awscrt_stream_activate, METH_NOARGS,
      "activate($self)\n--\n\nStarts sending. Repeat calls do nothing.\n\n"
      ":raises RuntimeError: the connection is closed"},
     {NULL, NULL, 0, NULL},
@@ -418,9 +453,9 @@ static PyType_Slot client_slots[] = {
     {Py_tp_doc, "One request with its response. Callbacks run on the connection's event-loop thread, in order: "
                 "``on_response`` once, ``on_body`` zero or more times, then ``completion_future``."},
     {Py_tp_init, client_init},
-    {Py_tp_dealloc, stream_dealloc},
-    {Py_tp_traverse, stream_traverse},
-    {Py_tp_clear, stream_clear},
+    {Py_tp_dealloc, awscrt_stream_dealloc},
+    {Py_tp_traverse, awscrt_stream_traverse},
+    {Py_tp_clear, awscrt_stream_clear},
     {Py_tp_methods, client_methods},
     {0, NULL},
 };

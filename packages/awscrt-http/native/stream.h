@@ -14,6 +14,9 @@ typedef struct stream_data {
     int failure_code;            /* of the callback that raised; 0 while none did */
     int status;                  /* 0 before the response head */
     bool completed;
+    bool remote_ended;           /* the peer has said all (HTTP/2) */
+    bool manual_write;           /* HTTP/2 */
+    PyObject *remote_end_future; /* HTTP/2; made when somebody asks for it */
     /* callback kind */
     PyObject *on_response;
     PyObject *on_body;
@@ -34,9 +37,30 @@ static inline stream_data *awscrt_stream_of(PyObject *self) {
 
 /* An exchange for the request of `data->connection`. 0, or -1 + exception. */
 int awscrt_stream_bind(stream_data *data, PyObject *request, const awscrt_exchange_options *options);
+/* HTTP/2: the peer has said all, or never will. */
+void awscrt_stream_remote_end(stream_data *data, const awscrt_batch *batch);
+/* New reference; NULL + exception. */
+PyObject *awscrt_stream_remote_end_future(stream_data *data);
+/* Sets up a stream with callbacks. 0, or -1 + exception. */
+int awscrt_stream_setup(PyObject *self, const awscrt_stream_arguments *arguments);
 /* The last batch: sets status or failure and completes the future. */
 void awscrt_stream_complete(stream_data *data, const awscrt_batch *batch);
 /* False, with RuntimeError set, when __init__ was not called or a fork came between. */
 bool awscrt_stream_check(stream_data *data);
+
+/* What derived types need of their base. */
+int awscrt_stream_traverse(PyObject *self, visitproc visit, void *arg);
+int awscrt_stream_clear(PyObject *self);
+void awscrt_stream_dealloc(PyObject *self);
+PyObject *awscrt_stream_activate(PyObject *self, PyObject *unused);
+
+/* ---- http2_stream.c, for both kinds ---- */
+
+/* A buffer: an asyncio future of whether the bytes were sent, or False when the stream is over. */
+PyObject *awscrt_http2_write_chunk(PyObject *self, PyObject *chunk);
+PyObject *awscrt_http2_end_writes(PyObject *self, PyObject *unused);
+PyObject *awscrt_http2_cancel(PyObject *self, PyObject *unused);
+/* An asyncio future, unless it is done. True when it took the value. */
+bool awscrt_aio_wake(stream_data *data, PyObject *waiter, PyObject *value);
 
 #endif

@@ -10,26 +10,29 @@ from typing import TYPE_CHECKING
 
 from awscrt import _http
 from awscrt.http import (
+    Http2Setting,
     HttpClientConnectionBase,
     HttpClientStreamBase,
     HttpProxyOptions,
     HttpRequest,
     HttpVersion,
     _check_connect_arguments,
+    _http2_options,
 )
 from awscrt.io import ClientBootstrap, InputStream, SocketOptions, TlsConnectionOptions
 
 if TYPE_CHECKING:
-    from typing import AsyncIterator, List, Optional, Tuple, Type, TypeVar
-
-    _Connection = TypeVar("_Connection", bound="AIOHttpClientConnectionUnified")
+    from typing import Any, AsyncIterator, Callable, List, Optional, Tuple, Type
 
 __all__ = [
+    "AIOHttp2ClientConnection",
+    "AIOHttp2ClientStream",
     "AIOHttpClientConnection",
     "AIOHttpClientConnectionUnified",
     "AIOHttpClientStream",
     "AIOHttpClientStreamUnified",
     "ClientBootstrap",
+    "Http2Setting",
     "HttpClientConnectionBase",
     "HttpClientStreamBase",
     "HttpProxyOptions",
@@ -42,7 +45,7 @@ __all__ = [
 
 
 async def _connect(
-    cls: Type[_Connection],
+    types: Tuple[Optional[Type[AIOHttpClientConnectionUnified]], Optional[Type[AIOHttpClientConnectionUnified]]],
     host_name: str,
     port: int,
     bootstrap: Optional[ClientBootstrap],
@@ -51,8 +54,10 @@ async def _connect(
     proxy_options: Optional[HttpProxyOptions],
     manual_window_management: bool,
     initial_window_size: Optional[int],
-    read_buffer_capacity: Optional[int],
-) -> _Connection:
+    read_buffer_capacity: Optional[int] = None,
+    http2_options: Optional[Tuple[Any, ...]] = None,
+) -> Any:
+    """A connection of the first class for HTTP/1.1, of the second for HTTP/2; None: not that version."""
     _check_connect_arguments(
         host_name,
         port,
@@ -64,7 +69,7 @@ async def _connect(
         initial_window_size,
     )
     connecting = _http.connect(
-        cls,
+        *types,
         host_name,
         port,
         bootstrap,
@@ -74,6 +79,7 @@ async def _connect(
         manual_window_management,
         initial_window_size,
         read_buffer_capacity,
+        http2_options,
     )
     # Cancelling this coroutine cancels the future, and a connection that nobody takes is closed.
     return await asyncio.wrap_future(connecting)
@@ -99,10 +105,11 @@ class AIOHttpClientConnectionUnified(_http.AsyncConnection):
     ) -> AIOHttpClientConnectionUnified:
         """Connect to a server; see :meth:`awscrt.http.HttpClientConnection.new`.
 
-        :return: an :class:`AIOHttpClientConnection`
+        :return: an :class:`AIOHttp2ClientConnection` when ALPN chooses ``h2``, else an :class:`AIOHttpClientConnection`
         """
-        return await _connect(
-            cls if cls is not AIOHttpClientConnectionUnified else AIOHttpClientConnection,
+        own = cls is not AIOHttpClientConnectionUnified
+        connection: AIOHttpClientConnectionUnified = await _connect(
+            (cls, cls) if own else (AIOHttpClientConnection, AIOHttp2ClientConnection),
             host_name,
             port,
             bootstrap,
@@ -111,8 +118,8 @@ class AIOHttpClientConnectionUnified(_http.AsyncConnection):
             proxy_options,
             manual_window_management,
             initial_window_size,
-            None,
         )
+        return connection
 
     async def close(self) -> None:
         """Close the connection and wait until it is gone.
@@ -131,9 +138,11 @@ class AIOHttpClientConnectionUnified(_http.AsyncConnection):
         """Send a request.
 
         :param request: what to send; its ``body_stream`` is the body
-        :param request_body_generator: of no effect with HTTP/1.1
+        :param request_body_generator: HTTP/2: iterates over bytes-like pieces of the body, which follow those of
+            ``body_stream``; the next one is asked for when the one before was sent. Of no effect with HTTP/1.1
         :param loop: asyncio loop that awaits the stream; None: the current one
-        :raises RuntimeError: the request breaks a rule of RFC 9112, or the connection is closed
+        :raises RuntimeError: the request breaks a rule of HTTP, or the connection is closed
+        :raises TypeError: a generator that cannot be iterated over asynchronously, or a loop that is none
         """
         return AIOHttpClientStreamUnified(self, request, request_body_generator, loop)
 
@@ -154,9 +163,12 @@ class AIOHttpClientConnection(AIOHttpClientConnectionUnified):
         initial_window_size: Optional[int] = None,
         read_buffer_capacity: Optional[int] = None,
     ) -> AIOHttpClientConnection:
-        """Connect to a server; see :meth:`awscrt.http.HttpClientConnection.new`."""
-        return await _connect(
-            cls,
+        """Connect to a server; see :meth:`awscrt.http.HttpClientConnection.new`.
+
+        :raises AwsCrtError: AWS_ERROR_HTTP_UNSUPPORTED_PROTOCOL when the server chooses HTTP/2, and what else went wrong
+        """
+        connection: AIOHttpClientConnection = await _connect(
+            (cls, None),
             host_name,
             port,
             bootstrap,
@@ -167,6 +179,7 @@ class AIOHttpClientConnection(AIOHttpClientConnectionUnified):
             initial_window_size,
             read_buffer_capacity,
         )
+        return connection
 
     def request(
         self,
@@ -178,13 +191,87 @@ class AIOHttpClientConnection(AIOHttpClientConnectionUnified):
         return AIOHttpClientStream(self, request, loop)
 
 
+class AIOHttp2ClientConnection(AIOHttpClientConnectionUnified):
+    """An HTTP/2 connection."""
+
+    @classmethod
+    async def new(
+        cls,
+        host_name: str,
+        port: int,
+        bootstrap: Optional[ClientBootstrap] = None,
+        socket_options: Optional[SocketOptions] = None,
+        tls_connection_options: Optional[TlsConnectionOptions] = None,
+        proxy_options: Optional[HttpProxyOptions] = None,
+        initial_settings: Optional[List[Http2Setting]] = None,
+        on_remote_settings_changed: Optional[Callable[[List[Http2Setting]], None]] = None,
+        manual_window_management: bool = False,
+        initial_window_size: Optional[int] = None,
+        conn_manual_window_management: bool = False,
+        conn_window_size_threshold: Optional[int] = None,
+        stream_window_size_threshold: Optional[int] = None,
+        *,
+        prior_knowledge: bool = False,
+    ) -> AIOHttp2ClientConnection:
+        """Connect to a server that speaks HTTP/2; see :meth:`awscrt.http.Http2ClientConnection.new`.
+
+        :raises AwsCrtError: AWS_ERROR_HTTP_UNSUPPORTED_PROTOCOL when the server does not choose HTTP/2, and what else
+            went wrong
+        """
+        connection: AIOHttp2ClientConnection = await _connect(
+            (None, cls),
+            host_name,
+            port,
+            bootstrap,
+            socket_options,
+            tls_connection_options,
+            proxy_options,
+            manual_window_management,
+            initial_window_size,
+            None,
+            _http2_options(
+                initial_settings,
+                on_remote_settings_changed,
+                conn_manual_window_management,
+                conn_window_size_threshold,
+                stream_window_size_threshold,
+                prior_knowledge,
+            ),
+        )
+        return connection
+
+    def request(
+        self,
+        request: HttpRequest,
+        request_body_generator: Optional[AsyncIterator[bytes]] = None,
+        loop: Optional[asyncio.AbstractEventLoop] = None,
+    ) -> AIOHttp2ClientStream:
+        """Send a request; see :meth:`AIOHttpClientConnectionUnified.request`."""
+        return AIOHttp2ClientStream(self, request, request_body_generator, loop)
+
+    def update_window(self, increment_size: int) -> None:
+        """Let the server send that many more bytes of body on the whole connection.
+
+        No effect unless the connection was made with ``conn_manual_window_management``.
+        """
+        self._update_window(increment_size)
+
+    async def ping(self) -> float:
+        """Ask the server for a sign of life (RFC 9113, section 6.7).
+
+        :return: seconds until it came
+        :raises AwsCrtError: the connection ended before
+        """
+        return await asyncio.wrap_future(self._ping())
+
+
 class AIOHttpClientStreamUnified(_http.AsyncStream):
     """One request with its response. Its coroutines run on the loop the request was made for.
 
     Cancelling one of them does the stream no harm: they may be called again.
     """
 
-    __slots__ = ()
+    __slots__ = ("_writer",)
 
     def __init__(
         self,
@@ -197,7 +284,24 @@ class AIOHttpClientStreamUnified(_http.AsyncStream):
             loop = asyncio.get_event_loop()
         elif not isinstance(loop, asyncio.AbstractEventLoop):
             raise TypeError("loop must be an instance of asyncio.AbstractEventLoop")
-        self._start(connection, request, loop)
+        if request_body_generator is None or connection.version is not HttpVersion.Http2:
+            self._start(connection, request, loop, False)
+            return
+        if not hasattr(request_body_generator, "__aiter__"):
+            raise TypeError("request_body_generator must be asynchronously iterable")
+        self._start(connection, request, loop, True)
+        # asyncio itself holds tasks weakly.
+        self._writer = loop.create_task(self._write_body(request_body_generator))
+
+    async def _write_body(self, generator: AsyncIterator[bytes]) -> None:
+        try:
+            async for piece in generator:
+                sent = self._write(piece)
+                if sent is False or not await sent:
+                    return  # the stream is over; wait_for_completion() tells why
+        finally:
+            # Also when the generator raised: the server gets a complete, shorter body.
+            self._end_writes()
 
     async def get_response_status_code(self) -> int:
         """Wait for the status of the response.
@@ -258,3 +362,23 @@ class AIOHttpClientStream(AIOHttpClientStreamUnified):
         loop: Optional[asyncio.AbstractEventLoop] = None,
     ) -> None:
         super().__init__(connection, request, None, loop)
+
+
+class AIOHttp2ClientStream(AIOHttpClientStreamUnified):
+    """One HTTP/2 request with its response."""
+
+    def __init__(
+        self,
+        connection: AIOHttp2ClientConnection,
+        request: HttpRequest,
+        request_body_generator: Optional[AsyncIterator[bytes]] = None,
+        loop: Optional[asyncio.AbstractEventLoop] = None,
+    ) -> None:
+        super().__init__(connection, request, request_body_generator, loop)
+
+    def cancel(self) -> None:
+        """End the stream with RST_STREAM(CANCEL). The connection stays open.
+
+        Unless the stream is complete, :meth:`wait_for_completion` then raises AWS_ERROR_HTTP_STREAM_CANCELLED.
+        """
+        self._cancel()
