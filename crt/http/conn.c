@@ -161,6 +161,9 @@ void crt_http_conn_on_closed(void *user, const crt_fault *fault) {
         note_cause(conn, fault);
     }
     __atomic_store_n(&conn->open, 0, __ATOMIC_RELEASE);
+    if (conn->deadline.loop) {
+        crt_timer_stop(&conn->deadline);
+    }
     retire(conn);
     read_mail(conn);
     conn->protocol->end_streams(conn);
@@ -197,6 +200,7 @@ void crt_http_conn_init(crt_http_conn *conn, const crt_http_protocol *protocol, 
     conn->tls = options->tls;
     conn->manual_window = options->manual_window;
     conn->initial_window = options->initial_window;
+    conn->timeouts = options->timeouts;
     conn->generation = crt_fork_generation();
     conn->open = 1;
     conn->mail_task.run = run_mail;

@@ -31,9 +31,12 @@ struct crt_http_stream {
     uint64_t credit; /* window not seen by the loop yet */
     crt_http_stream *mail_next;
 
+    crt_http_timeouts timeouts; /* set before activation */
+
     /* loop only */
     bool active; /* from activation to completion */
     int status;  /* of the response; 0 before its head */
+    uint64_t began_ms; /* activation */
 };
 
 /* A piece of request body on its way (crt_http_stream_write). */
@@ -62,7 +65,7 @@ typedef struct crt_http_protocol {
     int version; /* enum crt_http_version */
     /* Any thread: checks the message and makes a stream with crt_http_stream_init. */
     int (*stream_new)(crt_http_conn *conn, const crt_http_message *message, const crt_http_stream_handler *handler,
-                      void *user, crt_http_stream **out);
+                      void *user, const crt_http_stream_options *options, crt_http_stream **out);
     /* Any thread; the last reference is gone. */
     void (*stream_free)(crt_http_stream *stream);
     /* Takes the stream on (sets `active`), or completes it at once through crt_http_stream_tell. */
@@ -74,6 +77,10 @@ typedef struct crt_http_protocol {
     void (*write)(crt_http_stream *stream, crt_http_outgoing *outgoing);
     void (*conn_credit)(crt_http_conn *conn, uint32_t n);
     void (*ping)(crt_http_conn *conn, crt_http_ping *ping);
+    /* Optional, any thread: 0 when the stream, not yet activated, can take writes. */
+    int (*expect_writes)(crt_http_stream *stream);
+    /* Optional: ends what is late, see crt_http_conn_watch; gives when to look again, UINT64_MAX: no need. */
+    uint64_t (*check_deadlines)(crt_http_conn *conn, uint64_t now_ms);
     /* Optional: last words before the transport closes (GOAWAY). */
     void (*farewell)(crt_http_conn *conn, int code);
     /* The peer ended the transport with `fault`: true when that is the proper end of what was under way. */
@@ -112,6 +119,8 @@ struct crt_http_conn {
     /* loop only */
     bool closing; /* the transport is closed or about to be; `cause` is why */
     crt_fault cause;
+    crt_timer deadline;
+    crt_http_timeouts timeouts;
 };
 
 typedef struct crt_http_conn_options {
@@ -123,12 +132,13 @@ typedef struct crt_http_conn_options {
     bool manual_window;
     size_t initial_window;
     const crt_http_connect_options *http2; /* the HTTP/2 part of these */
+    crt_http_timeouts timeouts;
 } crt_http_conn_options;
 
 /* Loop thread. Fills a zeroed base; the protocol then calls crt_stream_set_handler. One reference to the caller. */
 CRT_HIDDEN void crt_http_conn_init(crt_http_conn *conn, const crt_http_protocol *protocol, crt_stream *io,
                                    const crt_http_conn_options *options);
-/* Fills a zeroed base with one reference; takes a reference of `conn`. */
+/* Fills a zeroed base with one reference; takes a reference of `conn`. The timeouts are the connection's. */
 CRT_HIDDEN void crt_http_stream_init(crt_http_stream *stream, crt_http_conn *conn,
                                      const crt_http_stream_handler *handler, void *user);
 
@@ -149,6 +159,23 @@ CRT_HIDDEN int crt_http_conn_mail(crt_http_stream *stream, uint32_t what);
 /* Any thread: runs the task on the loop; it ends with crt_http_conn_task_done. AWS_ERROR_HTTP_CONNECTION_CLOSED. */
 CRT_HIDDEN int crt_http_conn_post(crt_http_conn *conn, crt_task *task);
 CRT_HIDDEN void crt_http_conn_task_done(crt_http_conn *conn);
+/*
+ * deadlines.c, loop only. One timer serves all deadlines of a connection: it fires at the earliest that was ever
+ * asked for, looks, and is set anew, so that exchanges that end in time cost no change of the timer.
+ */
+CRT_HIDDEN void crt_http_conn_watch(crt_http_conn *conn, uint64_t due_ms);
+/* What a stream waits for at the moment. */
+typedef struct crt_http_wait {
+    const char *step;         /* "the response body is received" */
+    uint64_t first_byte_from; /* when the wait for the response began; 0: not yet, or no more */
+    uint64_t idle_from;       /* of the last byte either way; 0: nobody waits for the peer now */
+} crt_http_wait;
+/* The fault of a stream that is late, code 0 when it is not; *due_ms is when to look again, UINT64_MAX: never. */
+CRT_HIDDEN crt_fault crt_http_stream_lateness(const crt_http_stream *stream, const crt_http_wait *wait,
+                                              uint64_t now_ms, uint64_t *due_ms);
+/* At activation: sets began_ms, and the timer for the stream's timeouts. */
+CRT_HIDDEN void crt_http_stream_watch(crt_http_stream *stream);
+
 /* Any thread: ends and frees it. */
 CRT_HIDDEN void crt_http_outgoing_done(crt_http_outgoing *outgoing, int status);
 /* Loop only: what the mail says. */

@@ -109,11 +109,13 @@ void crt_http_connect(const crt_http_connect_options *options) {
     c->options.tls = options->target.tls || (options->proxy && options->proxy->host && options->proxy->tls);
     c->options.manual_window = options->manual_window;
     c->options.initial_window = options->initial_window;
+    c->options.timeouts = options->timeouts;
     crt_connect_options target = options->target;
     target.done = on_stream;
     target.user = c;
     crt_http_dial *dial = copy_http(c, options) || prepare_forwarding(c, options) ? NULL : crt_http_dial_new(&target, options->proxy);
     if (dial) {
+        crt_http_dial_limit(dial, options->timeouts.connect_ms, options->timeouts.tls_ms);
         crt_http_dial_start(dial);
     } else {
         c->failed.run = run_failed;

@@ -31,6 +31,9 @@ struct crt_http_dial {
     int proxy_status; /* of the proxy options */
     enum route route;
     bool cancelled;
+    uint32_t limit_ms; /* 0: none */
+    crt_timer limit;
+    const char *late; /* the step that took too long */
     /* what is under way; at most one */
     crt_connect *connect;
     crt_h1_exchange *exchange;
@@ -142,6 +145,15 @@ uint32_t crt_http_answer_timeout_ms(const crt_socket_options *socket) {
 /* ---- the end ---- */
 
 static void finish(crt_http_dial *d, const crt_fault *fault, crt_stream *stream) {
+    crt_fault late;
+    if (d->limit.loop) {
+        crt_timer_stop(&d->limit);
+    }
+    if (d->late && fault->code) {
+        crt_fail(&late, AWS_IO_SOCKET_TIMEOUT, "connecting to %s:%u: not done after %u ms, while %s", d->host,
+                 (unsigned)d->target.port, (unsigned)d->limit_ms, d->late);
+        fault = &late;
+    }
     d->target.done(d->target.user, fault, stream);
     free_dial(d);
 }
@@ -250,6 +262,22 @@ static int check(const crt_http_dial *d, const char **why) {
     return d->proxy_status;
 }
 
+static const char *step_of(const crt_http_dial *d) {
+    if (d->exchange) {
+        return "the proxy's answer to CONNECT was awaited";
+    }
+    if (d->handshake) {
+        return "TLS was negotiated inside the tunnel";
+    }
+    return d->route == ROUTE_DIRECT ? "the host was looked up and connected to" : "the proxy was connected to";
+}
+
+static void on_limit(crt_timer *timer) {
+    crt_http_dial *d = CRT_CONTAINER(timer, crt_http_dial, limit);
+    d->late = step_of(d);
+    crt_http_dial_cancel(d);
+}
+
 static void run_start(crt_task *task, int status) {
     crt_http_dial *d = CRT_CONTAINER(task, crt_http_dial, start);
     const char *why = "the event loop ended";
@@ -263,6 +291,10 @@ static void run_start(crt_task *task, int status) {
     if (status) {
         fail(d, status, why);
         return;
+    }
+    if (d->limit_ms) {
+        crt_timer_init(&d->limit, d->target.loop, on_limit);
+        crt_timer_start(&d->limit, d->limit_ms);
     }
     crt_connect_options options = d->target;
     options.done = on_socket;
@@ -310,6 +342,14 @@ crt_http_dial *crt_http_dial_new(const crt_connect_options *target, const crt_ht
     }
     d->start.run = run_start;
     return d;
+}
+
+void crt_http_dial_limit(crt_http_dial *dial, uint32_t connect_ms, uint32_t tls_ms) {
+    dial->limit_ms = connect_ms;
+    if (tls_ms) {
+        dial->tls.options.timeout_ms = tls_ms;
+        dial->proxy_tls.options.timeout_ms = tls_ms;
+    }
 }
 
 void crt_http_dial_start(crt_http_dial *dial) {

@@ -11,6 +11,8 @@ typedef struct crt_http_dial crt_http_dial;
 
 /* Any thread; everything is copied. `proxy` NULL or without host: none. NULL without memory. */
 CRT_HIDDEN crt_http_dial *crt_http_dial_new(const crt_connect_options *target, const crt_http_proxy *proxy);
+/* Before the start: how long all of it, and each TLS handshake of it, may take; 0: as without. */
+CRT_HIDDEN void crt_http_dial_limit(crt_http_dial *dial, uint32_t connect_ms, uint32_t tls_ms);
 /* Any thread. From here on `done` may come, once and on the loop, for every failure: wrong arguments, loop ended. */
 CRT_HIDDEN void crt_http_dial_start(crt_http_dial *dial);
 /* Loop thread, before `done`: it comes with AWS_ERROR_IO_OPERATION_CANCELLED. */

@@ -42,8 +42,12 @@ static void end_streams(crt_http_conn *base) {
     const crt_fault fault = crt_http_fault_of_streams(base);
     const crt_fault none = {0};
     while (conn->first) {
+        crt_fault told = fault;
+        if (fault.code == AWS_IO_SOCKET_CLOSED) {
+            crt_fail(&told, fault.code, "%.150s, while %s", fault.detail, crt_h1_step_of(conn->first));
+        }
         /* A response that was complete while its request was still being sent is a success. */
-        crt_h1_stream_complete(conn->first, conn->first->response_done ? &none : &fault);
+        crt_h1_stream_complete(conn->first, conn->first->response_done ? &none : &told);
     }
 }
 
@@ -55,6 +59,9 @@ static const crt_http_protocol http_1_1 = {
     .credit = crt_h1_stream_take_credit,
     .cancel = crt_h1_stream_cancel,
     .resume = crt_h1_stream_resume,
+    .write = crt_h1_body_write,
+    .expect_writes = crt_h1_stream_expect_writes,
+    .check_deadlines = crt_h1_check_deadlines,
     .receive_eof = crt_h1_receive_eof,
     .end_streams = end_streams,
     .conn_free = free_conn,

@@ -1,6 +1,6 @@
 /*
  * The inside of an HTTP/1.1 connection: h1_conn.c (birth and end), h1_stream.c (one exchange), h1_recv.c
- * (responses), h1_send.c (requests) and h1_body.c (request bodies). All of it runs on the connection's loop, but
+ * (responses), h1_send.c (requests), h1_body.c (request bodies) and h1_wait.c (deadlines). All of it runs on the connection's loop, but
  * for the making and freeing of streams.
  */
 #ifndef CRT_H1_CONN_H
@@ -27,6 +27,10 @@ struct crt_h1_stream {
     bool response_done;
     bool began_sending;
     bool sent;          /* the transport has taken the whole request */
+    bool declined;      /* answered while its body waited for 100 (Continue): the body is never sent */
+    uint32_t continue_ms;
+    uint64_t continue_at_ms; /* when the body follows without 100 (Continue); 0: it does not wait */
+    uint64_t sent_ms;
     uint8_t head[];
 };
 
@@ -44,6 +48,9 @@ typedef struct crt_h1_conn {
     bool direct;          /* the memory given last is the consumer's */
     crt_span direct_span;
     size_t read_size;
+    uint64_t active_ms; /* of the last byte either way */
+    uint64_t turn_ms;   /* when `first` became that */
+    size_t unsent_seen;
     crt_h1_decoder decoder;
     crt_buf input;
 } crt_h1_conn;
@@ -57,13 +64,16 @@ CRT_HIDDEN int crt_h1_conn_new(crt_stream *io, const crt_http_conn_options *opti
 
 /* crt_http_protocol */
 CRT_HIDDEN int crt_h1_stream_new(crt_http_conn *conn, const crt_http_message *message,
-                                 const crt_http_stream_handler *handler, void *user, crt_http_stream **out);
+                                 const crt_http_stream_handler *handler, void *user,
+                                 const crt_http_stream_options *options, crt_http_stream **out);
 CRT_HIDDEN void crt_h1_stream_free(crt_http_stream *stream);
 CRT_HIDDEN void crt_h1_stream_activate(crt_http_stream *stream);
 CRT_HIDDEN void crt_h1_stream_take_credit(crt_http_stream *stream);
 CRT_HIDDEN void crt_h1_stream_cancel(crt_http_stream *stream, int code);
 CRT_HIDDEN void crt_h1_stream_resume(crt_http_stream *stream);
 CRT_HIDDEN bool crt_h1_receive_eof(crt_http_conn *conn, const crt_fault *fault);
+CRT_HIDDEN int crt_h1_stream_expect_writes(crt_http_stream *stream);
+CRT_HIDDEN uint64_t crt_h1_check_deadlines(crt_http_conn *conn, uint64_t now_ms);
 
 /* Takes the connection's first stream off it and tells its user. Not inside a call of the user. */
 CRT_HIDDEN void crt_h1_stream_complete(crt_h1_stream *stream, const crt_fault *fault);
@@ -72,6 +82,8 @@ CRT_HIDDEN void crt_h1_stream_finish(crt_h1_stream *stream);
 
 /* h1_send.c. Sends what can be sent. */
 CRT_HIDDEN void crt_h1_send(crt_h1_conn *conn);
+/* The body that waited for 100 (Continue) goes out; nothing when none does. */
+CRT_HIDDEN void crt_h1_stream_continue(crt_h1_stream *stream);
 /* The transport has taken the last byte of the request. */
 CRT_HIDDEN void crt_h1_stream_sent(crt_h1_stream *stream);
 
@@ -79,13 +91,25 @@ CRT_HIDDEN void crt_h1_stream_sent(crt_h1_stream *stream);
  * h1_body.c. Starts to send the body; a failure shuts the connection. Queued: all of it is in the transport's
  * queue. Done: the transport has taken it. Both are true for a stream without a body.
  */
+CRT_HIDDEN int crt_h1_body_new(crt_h1_stream *stream);
 CRT_HIDDEN void crt_h1_body_start(crt_h1_stream *stream);
+CRT_HIDDEN void crt_h1_body_write(crt_http_stream *stream, crt_http_outgoing *outgoing);
+CRT_HIDDEN bool crt_h1_body_waits_for_user(const crt_h1_stream *stream); /* not for the peer */
 CRT_HIDDEN bool crt_h1_body_queued(const crt_h1_stream *stream);
 CRT_HIDDEN bool crt_h1_body_done(const crt_h1_stream *stream);
 /* Frees what no write or read under way needs; the stream's end frees the rest. */
 CRT_HIDDEN void crt_h1_body_free(crt_h1_stream *stream);
 
-/* h1_recv.c. Works on buffered input, then goes on reading if that had stopped. */
+/* h1_wait.c. What the stream waits for, in words. */
+CRT_HIDDEN const char *crt_h1_step_of(const crt_h1_stream *stream);
+/* Bytes came or went, or the user had been waited for until now. */
+static inline void crt_h1_note_activity(crt_h1_conn *conn) {
+    conn->active_ms = crt_loop_now_ms(conn->base.loop);
+}
+
+/* h1_recv.c. A consumer that wants nothing now leaves the bytes in the socket, where they hold up the peer. */
+CRT_HIDDEN bool crt_h1_is_held_up(const crt_h1_stream *stream);
+/* Works on buffered input, then goes on reading if that had stopped. */
 CRT_HIDDEN void crt_h1_receive(crt_h1_conn *conn);
 extern CRT_HIDDEN const crt_stream_handler crt_h1_io_handler;
 

@@ -224,7 +224,7 @@ static void choose_body(crt_h1_decoder *d) {
     }
 }
 
-/* 1: a final head was parsed, 2: an interim response was dropped, 0: not complete, -1: error. */
+/* 1: a head was parsed, 0: not complete, -1: error. Behind an interim head the state stays: the next one follows. */
 static int take_head(crt_h1_decoder *d, crt_bytes in, size_t *consumed) {
     /* Someone who does not speak HTTP/1 is recognised without waiting for the end of his line. */
     size_t prefix = in.len < 7 ? in.len : 7;
@@ -245,10 +245,9 @@ static int take_head(crt_h1_decoder *d, crt_bytes in, size_t *consumed) {
         return fail(d, "a response that cannot have a body announces one");
     }
     *consumed = length;
-    if (interim && d->status != 101) {
-        return 2;
+    if (!interim || d->status == 101) {
+        choose_body(d);
     }
-    choose_body(d);
     return 1;
 }
 
@@ -318,7 +317,6 @@ static int take_chunk_end(crt_h1_decoder *d, crt_bytes in, size_t *consumed) {
     return 1;
 }
 
-/* Trailers are checked and dropped. */
 static int take_trailers(crt_h1_decoder *d, crt_bytes in, size_t *consumed) {
     size_t length;
     int found = find_block(d, in, &length);
@@ -389,7 +387,7 @@ crt_h1_event crt_h1_decoder_next(crt_h1_decoder *d, crt_bytes input, uint64_t ma
             event.consumed += event.body.len;
             return event;
         }
-        bool head = d->state == S_HEAD;
+        const int before = d->state;
         size_t consumed = 0;
         int taken = take_structure(d, in, &consumed);
         event.consumed += consumed;
@@ -400,8 +398,12 @@ crt_h1_event crt_h1_decoder_next(crt_h1_decoder *d, crt_bytes input, uint64_t ma
         if (taken == 0) {
             return event;
         }
-        if (head && taken == 1) {
-            event.kind = CRT_H1_HEAD;
+        if (before == S_HEAD) {
+            event.kind = d->state == S_HEAD ? CRT_H1_INTERIM : CRT_H1_HEAD;
+            return event;
+        }
+        if (before == S_TRAILERS && d->header_count > 0) {
+            event.kind = CRT_H1_TRAILERS;
             return event;
         }
     }

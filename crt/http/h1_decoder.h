@@ -17,9 +17,11 @@ enum {
 
 enum crt_h1_event_kind {
     CRT_H1_NEED_DATA, /* nothing more to say about this input; call again with more */
+    CRT_H1_INTERIM,   /* an informational head, other than 101, is in the decoder; the final one is still to come */
     CRT_H1_HEAD,      /* the final head is in the decoder: status, headers (views of the input) */
     CRT_H1_BODY,      /* `body` is a view of the input */
     CRT_H1_BLOCKED,   /* body bytes are there, but max_body was 0 */
+    CRT_H1_TRAILERS,  /* the body is over; its trailers, at least one, are in `headers` (views of the input) */
     CRT_H1_END,       /* the response is complete; begin before the next one */
     CRT_H1_ERROR,     /* `detail` says what is wrong; for ever */
 };
@@ -33,7 +35,7 @@ typedef struct crt_h1_event {
 enum crt_h1_request_kind { CRT_H1_REQUEST_OTHER, CRT_H1_REQUEST_HEAD, CRT_H1_REQUEST_CONNECT };
 
 typedef struct crt_h1_decoder {
-    /* Valid from CRT_H1_HEAD on */
+    /* Valid from CRT_H1_INTERIM or CRT_H1_HEAD on */
     int status;
     int version;      /* enum crt_http_version */
     bool close;       /* the peer ends the connection after this response */

@@ -57,6 +57,11 @@ static int see_codings(framing_seen *seen, crt_bytes value) {
 
 static int see_header(framing_seen *seen, crt_h1_request *r, const crt_http_header *h) {
     switch (h->name.len) {
+    case 6:
+        if (crt_http_ieq_str(h->name, "expect") && crt_http_ieq_str(h->value, "100-continue")) {
+            r->expects_continue = true;
+        }
+        return 0;
     case 10:
         if (crt_http_ieq_str(h->name, "connection") && crt_bytes_eq(h->value, crt_bytes_str("close"))) {
             r->close = true;
@@ -71,14 +76,14 @@ static int see_header(framing_seen *seen, crt_h1_request *r, const crt_http_head
     }
 }
 
-static int choose_framing(const framing_seen *seen, crt_h1_request *r, bool has_body) {
+static int choose_framing(const framing_seen *seen, crt_h1_request *r, bool has_body, bool writes) {
     if (seen->codings && !seen->chunked_last) {
         return AWS_ERROR_HTTP_INVALID_HEADER_VALUE;
     }
     if (seen->codings && seen->length) {
         return AWS_ERROR_HTTP_INVALID_HEADER_FIELD;
     }
-    if (r->content_length > 0 && !has_body) {
+    if (r->content_length > 0 && !has_body && !writes) {
         return AWS_ERROR_HTTP_MISSING_BODY_STREAM;
     }
     if (seen->codings) {
@@ -86,7 +91,8 @@ static int choose_framing(const framing_seen *seen, crt_h1_request *r, bool has_
     } else if (r->content_length > 0) {
         r->framing = CRT_H1_LENGTH;
     }
-    return 0;
+    /* Nothing else would tell the peer where the writes end. */
+    return writes && r->framing == CRT_H1_NO_BODY ? AWS_ERROR_HTTP_INVALID_HEADER_FIELD : 0;
 }
 
 /* ---- the request target ---- */
@@ -136,7 +142,8 @@ static bool replaces_authorization(const crt_h1_forward *forward, crt_bytes name
 
 /* ---- public ---- */
 
-int crt_h1_check_request(const crt_http_message *message, const crt_h1_forward *forward, crt_h1_request *request) {
+int crt_h1_check_request(const crt_http_message *message, const crt_h1_forward *forward, bool writes,
+                         crt_h1_request *request) {
     const crt_http_headers *headers = crt_http_message_headers(message);
     crt_bytes method = crt_http_message_method(message);
     framing_seen seen = {false, false, false};
@@ -170,7 +177,7 @@ int crt_h1_check_request(const crt_http_message *message, const crt_h1_forward *
     } else if (crt_bytes_eq(method, crt_bytes_str("CONNECT"))) {
         request->kind = CRT_H1_REQUEST_CONNECT;
     }
-    return choose_framing(&seen, request, crt_http_message_body(message) != NULL);
+    return choose_framing(&seen, request, crt_http_message_body(message) != NULL, writes);
 }
 
 static uint8_t *put(uint8_t *out, crt_bytes text) {

@@ -20,11 +20,13 @@ typedef struct crt_h1_request {
     enum crt_h1_framing framing;
     uint64_t content_length; /* > 0 with CRT_H1_LENGTH */
     bool close;              /* asks to end the connection: the last request on it */
+    bool expects_continue;   /* Expect: 100-continue */
     size_t head_len;
 } crt_h1_request;
 
-/* 0 or the error of the first rule that the message breaks. `forward` may be NULL. */
-CRT_HIDDEN int crt_h1_check_request(const crt_http_message *message, const crt_h1_forward *forward,
+/* 0 or the error of the first rule that the message breaks. `forward` may be NULL. `writes`: more of the body comes
+   than the message holds. */
+CRT_HIDDEN int crt_h1_check_request(const crt_http_message *message, const crt_h1_forward *forward, bool writes,
                                     crt_h1_request *request);
 
 /* Writes request->head_len bytes. */

@@ -76,6 +76,14 @@ static bool deliver_buffered(crt_h1_stream *stream, crt_h1_event *event) {
 
 /* ---- head and end ---- */
 
+/* False when the connection is closing because of it. */
+static bool after_user(crt_h1_conn *conn, int status, const char *detail) {
+    if (status) {
+        crt_http_conn_shut(&conn->base, status, detail);
+    }
+    return !conn->base.closing;
+}
+
 static bool take_head(crt_h1_stream *stream) {
     crt_h1_conn *conn = crt_h1_conn_of(stream);
     crt_h1_decoder *d = &conn->decoder;
@@ -87,12 +95,39 @@ static bool take_head(crt_h1_stream *stream) {
         crt_http_conn_refuse(&conn->base);
         conn->stopped_sending = true;
     }
+    if (stream->continue_at_ms) {
+        /* Answered without the body (RFC 9110 section 10.1.1); where it would end, the peer cannot know. */
+        stream->continue_at_ms = 0;
+        stream->declined = true;
+        crt_http_conn_refuse(&conn->base);
+        conn->stopped_sending = true;
+    }
     conn->switched = d->status == 101;
     int status = stream->base.handler->on_head(stream->base.user, d->status, d->headers, d->header_count);
-    if (status) {
-        crt_http_conn_shut(&conn->base, status, "the consumer of the response head failed");
+    return after_user(conn, status, "the consumer of the response head failed");
+}
+
+static bool take_interim(crt_h1_stream *stream) {
+    crt_h1_conn *conn = crt_h1_conn_of(stream);
+    const crt_h1_decoder *d = &conn->decoder;
+    if (d->status == 100) {
+        crt_h1_stream_continue(stream);
     }
-    return !conn->base.closing;
+    if (conn->base.closing || !stream->base.handler->on_interim) {
+        return !conn->base.closing;
+    }
+    int status = stream->base.handler->on_interim(stream->base.user, d->status, d->headers, d->header_count);
+    return after_user(conn, status, "the consumer of an informational response failed");
+}
+
+static bool take_trailers(crt_h1_stream *stream) {
+    crt_h1_conn *conn = crt_h1_conn_of(stream);
+    const crt_h1_decoder *d = &conn->decoder;
+    if (!stream->base.handler->on_trailers) {
+        return true;
+    }
+    int status = stream->base.handler->on_trailers(stream->base.user, d->headers, d->header_count);
+    return after_user(conn, status, "the consumer of the trailers failed");
 }
 
 static bool take_end(crt_h1_stream *stream) {
@@ -138,8 +173,16 @@ static bool step(crt_h1_conn *conn) {
     crt_h1_event event = crt_h1_decoder_next(&conn->decoder, crt_buf_view(&conn->input), 0);
     bool go_on = false;
     switch (event.kind) {
+    case CRT_H1_INTERIM: /* headers are views of the input: it is consumed afterwards */
+        go_on = take_interim(stream);
+        crt_buf_consume(&conn->input, event.consumed);
+        return go_on;
     case CRT_H1_HEAD:
-        go_on = take_head(stream); /* its headers are views of the input */
+        go_on = take_head(stream);
+        crt_buf_consume(&conn->input, event.consumed);
+        return go_on;
+    case CRT_H1_TRAILERS:
+        go_on = take_trailers(stream);
         crt_buf_consume(&conn->input, event.consumed);
         return go_on;
     case CRT_H1_BLOCKED:
@@ -180,8 +223,7 @@ static bool wants_direct(const crt_h1_stream *stream) {
            crt_h1_decoder_raw_body(d) >= DIRECT_MIN && crt_buf_len(&crt_h1_conn_of(stream)->input) == 0;
 }
 
-/* A consumer that wants nothing now leaves the bytes in the socket, where they hold up the peer. */
-static bool is_held_up(const crt_h1_stream *stream) {
+bool crt_h1_is_held_up(const crt_h1_stream *stream) {
     return stream->in_body && !stream->response_done && (stream->paused || stream->blocked);
 }
 
@@ -203,7 +245,7 @@ static void on_space(void *user, crt_span *space) {
     if (conn->base.closing) {
         return;
     }
-    bool held_up = stream && is_held_up(stream);
+    bool held_up = stream && crt_h1_is_held_up(stream);
     bool full = stream && stream->response_done && crt_buf_len(&conn->input) >= HELD_MAX;
     if (!held_up && !full) {
         if (!stream || !wants_direct(stream)) {
@@ -233,6 +275,7 @@ static void take_direct(crt_h1_conn *conn, size_t n) {
 
 static void on_data(void *user, size_t n) {
     crt_h1_conn *conn = user;
+    crt_h1_note_activity(conn);
     if (conn->direct) {
         take_direct(conn, n);
         return;

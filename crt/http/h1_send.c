@@ -15,8 +15,21 @@ static void begin_request(crt_h1_stream *stream) {
         conn->stopped_sending = true; /* the peer may still have something to say; the end of that is near */
     } else if (status) {
         crt_http_conn_shut(&conn->base, status, "the request could not be sent");
-    } else if (stream->request.framing != CRT_H1_NO_BODY) {
+    } else if (stream->continue_ms) {
+        stream->continue_at_ms = crt_loop_now_ms(conn->base.loop) + stream->continue_ms;
+        crt_http_conn_watch(&conn->base, stream->continue_at_ms);
+    } else if (stream->body) {
         crt_h1_body_start(stream);
+    }
+}
+
+void crt_h1_stream_continue(crt_h1_stream *stream) {
+    crt_h1_conn *conn = crt_h1_conn_of(stream);
+    if (stream->continue_at_ms) {
+        stream->continue_at_ms = 0;
+        crt_h1_note_activity(conn);
+        crt_h1_body_start(stream);
+        crt_h1_send(conn);
     }
 }
 
@@ -28,7 +41,13 @@ void crt_h1_send(crt_h1_conn *conn) {
     while (may_send(conn)) {
         crt_h1_stream *stream = conn->sending;
         if (!stream->began_sending) {
-            begin_request(stream);
+            crt_ref_inc(&stream->base.refs);
+            begin_request(stream); /* the user is told of writes, and may have the response delivered */
+            bool complete = !stream->base.active;
+            crt_http_stream_release(&stream->base);
+            if (complete) {
+                continue;
+            }
         }
         if (!may_send(conn) || !crt_h1_body_queued(stream)) {
             return;

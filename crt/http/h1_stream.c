@@ -4,11 +4,20 @@
 #include "crt/memory.h"
 #include "h1_conn.h"
 
+static int add_body(crt_h1_stream *s, const crt_http_message *message, const crt_http_stream_options *options) {
+    s->source = crt_http_message_body(message);
+    if (s->source) {
+        crt_source_acquire(s->source);
+    }
+    s->continue_ms = s->request.expects_continue ? options->continue_ms : 0;
+    return crt_h1_body_new(s);
+}
+
 int crt_h1_stream_new(crt_http_conn *base, const crt_http_message *message, const crt_http_stream_handler *handler,
-                      void *user, crt_http_stream **out) {
+                      void *user, const crt_http_stream_options *options, crt_http_stream **out) {
     crt_h1_conn *conn = (crt_h1_conn *)base;
     crt_h1_request request;
-    int status = crt_h1_check_request(message, conn->forward, &request);
+    int status = crt_h1_check_request(message, conn->forward, options->writes, &request);
     if (status) {
         return status;
     }
@@ -20,12 +29,19 @@ int crt_h1_stream_new(crt_http_conn *base, const crt_http_message *message, cons
     crt_http_stream_init(&s->base, base, handler, user);
     s->request = request;
     crt_h1_write_head(message, conn->forward, &request, s->head);
-    if (request.framing != CRT_H1_NO_BODY && crt_http_message_body(message)) {
-        s->source = crt_http_message_body(message);
-        crt_source_acquire(s->source);
+    if (request.framing != CRT_H1_NO_BODY) {
+        status = add_body(s, message, options);
+    }
+    if (status) {
+        crt_http_stream_release(&s->base);
+        return status;
     }
     *out = &s->base;
     return 0;
+}
+
+int crt_h1_stream_expect_writes(crt_http_stream *stream) {
+    return ((crt_h1_stream *)stream)->body ? 0 : AWS_ERROR_HTTP_INVALID_HEADER_FIELD;
 }
 
 void crt_h1_stream_free(crt_http_stream *base) {
@@ -43,6 +59,7 @@ void crt_h1_stream_resume(crt_http_stream *base) {
     crt_h1_stream *stream = (crt_h1_stream *)base;
     stream->paused = false;
     if (base->active) {
+        crt_h1_note_activity(crt_h1_conn_of(stream));
         crt_h1_receive(crt_h1_conn_of(stream));
     }
 }
@@ -51,6 +68,7 @@ void crt_h1_stream_take_credit(crt_http_stream *base) {
     crt_h1_stream *stream = (crt_h1_stream *)base;
     stream->window = crt_http_stream_take_credit(base, stream->window);
     stream->blocked = false;
+    crt_h1_note_activity(crt_h1_conn_of(stream));
     crt_h1_receive(crt_h1_conn_of(stream));
 }
 
@@ -68,17 +86,23 @@ void crt_h1_stream_activate(crt_http_stream *base) {
     if (conn->base.manual_window) {
         stream->window = crt_http_stream_take_credit(base, conn->base.initial_window);
     }
+    if (!conn->first) {
+        crt_h1_note_activity(conn);
+        conn->turn_ms = conn->active_ms;
+    }
     *conn->tail = stream;
     conn->tail = &stream->next;
     if (!conn->sending) {
         conn->sending = stream;
     }
+    crt_http_stream_watch(base);
     crt_h1_send(conn);
 }
 
 void crt_h1_stream_complete(crt_h1_stream *stream, const crt_fault *fault) {
     crt_h1_conn *conn = crt_h1_conn_of(stream);
     conn->first = stream->next;
+    conn->turn_ms = conn->active_ms;
     if (!conn->first) {
         conn->tail = &conn->first;
     }
@@ -96,7 +120,7 @@ void crt_h1_stream_finish(crt_h1_stream *stream) {
     crt_h1_conn *conn = crt_h1_conn_of(stream);
     bool tunnel = stream->request.kind == CRT_H1_REQUEST_CONNECT && stream->base.status / 100 == 2;
     /* A request with Connection: close was the last one, and so was one answered with it. */
-    if (stream->request.close || (conn->decoder.close && !tunnel)) {
+    if (stream->request.close || stream->declined || (conn->decoder.close && !tunnel)) {
         crt_http_conn_shut(&conn->base, 0, "the last exchange is complete");
     }
     crt_h1_stream_complete(stream, &none);
@@ -104,6 +128,7 @@ void crt_h1_stream_finish(crt_h1_stream *stream) {
 
 void crt_h1_stream_sent(crt_h1_stream *stream) {
     stream->sent = true;
+    stream->sent_ms = crt_loop_now_ms(stream->base.conn->loop);
     if (stream->response_done && !stream->base.conn->closing) {
         crt_h1_conn *conn = crt_h1_conn_of(stream);
         crt_h1_stream_finish(stream);

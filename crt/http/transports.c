@@ -187,7 +187,7 @@ static int make_request(ws_connect *c, const crt_transport_options *options) {
     crt_http_message *message = crt_http_message_new(NULL);
     int status = message ? crt_ws_make_key(c->key) : AWS_ERROR_OOM;
     status = status ? status : fill_message(c, message, options);
-    status = status ? status : crt_h1_check_request(message, NULL, &request);
+    status = status ? status : crt_h1_check_request(message, NULL, false, &request);
     status = status ? status : crt_buf_reserve(&c->request, request.head_len);
     if (!status) {
         crt_h1_write_head(message, NULL, &request, c->request.ptr + c->request.end);

@@ -34,7 +34,7 @@ static crt_source body = {&source_ops, {1}, CRT_SOURCE_MEMORY, {NULL, 0}, -1, 0,
 
 static void expect_head(crt_http_message *m, const crt_h1_forward *forward, const char *expected) {
     crt_h1_request r;
-    assert_int_equal(crt_h1_check_request(m, forward, &r), 0);
+    assert_int_equal(crt_h1_check_request(m, forward, false, &r), 0);
     assert_int_equal(r.head_len, strlen(expected));
     uint8_t *out = malloc(r.head_len);
     crt_h1_write_head(m, forward, &r, out);
@@ -45,7 +45,7 @@ static void expect_head(crt_http_message *m, const crt_h1_forward *forward, cons
 
 static void expect_code(crt_http_message *m, int code) {
     crt_h1_request r;
-    assert_int_equal(crt_h1_check_request(m, NULL, &r), code);
+    assert_int_equal(crt_h1_check_request(m, NULL, false, &r), code);
     crt_http_message_release(m);
 }
 
@@ -109,7 +109,7 @@ static void framing_headers_are_checked(void **state) {
 static void kind_framing_and_close_are_recognised(void **state) {
     crt_h1_request r;
     crt_http_message *m = message("HEAD", "/", HEADERS("Connection", "close"));
-    assert_int_equal(crt_h1_check_request(m, NULL, &r), 0);
+    assert_int_equal(crt_h1_check_request(m, NULL, false, &r), 0);
     assert_int_equal(r.kind, CRT_H1_REQUEST_HEAD);
     assert_true(r.close);
     assert_int_equal(r.framing, CRT_H1_NO_BODY);
@@ -117,7 +117,7 @@ static void kind_framing_and_close_are_recognised(void **state) {
 
     m = message("CONNECT", "h:1", HEADERS("Connection", "Close", "Content-Length", "7"));
     crt_http_message_set_body(m, &body);
-    assert_int_equal(crt_h1_check_request(m, NULL, &r), 0);
+    assert_int_equal(crt_h1_check_request(m, NULL, false, &r), 0);
     assert_int_equal(r.kind, CRT_H1_REQUEST_CONNECT);
     assert_false(r.close); /* the value is compared with its case */
     assert_int_equal(r.framing, CRT_H1_LENGTH);

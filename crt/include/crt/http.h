@@ -104,6 +104,19 @@ typedef struct crt_http_conn_handler {
     void (*on_settings)(void *user, const crt_http2_setting *settings, size_t count);
 } crt_http_conn_handler;
 
+/*
+ * How long the steps of an exchange may take, in milliseconds; 0: for ever. What is late ends with an error that
+ * names the step.
+ */
+typedef struct crt_http_timeouts {
+    uint32_t connect_ms;    /* from the name to an open connection, proxy and TLS included: AWS_IO_SOCKET_TIMEOUT */
+    uint32_t tls_ms;        /* each handshake, instead of the TLS options' own: AWS_IO_TLS_NEGOTIATION_TIMEOUT */
+    uint32_t first_byte_ms; /* from the last byte of the request to the first of the response:
+                               AWS_ERROR_HTTP_RESPONSE_FIRST_BYTE_TIMEOUT */
+    uint32_t idle_ms;       /* without a byte either way while the peer is waited for: AWS_IO_SOCKET_TIMEOUT */
+    uint32_t total_ms;      /* from activation to completion: AWS_IO_SOCKET_TIMEOUT */
+} crt_http_timeouts;
+
 typedef struct crt_http_connect_options {
     crt_connect_options target; /* done and user are ignored; handler below */
     const crt_http_proxy *proxy; /* copied */
@@ -119,6 +132,7 @@ typedef struct crt_http_connect_options {
     uint32_t stream_window_threshold;  /* 0: half of the initial window in force */
     const crt_http2_setting *settings; /* of the first SETTINGS frame, in this order; copied */
     size_t setting_count;
+    crt_http_timeouts timeouts; /* of either version; those of streams unless they bring their own */
 } crt_http_connect_options;
 
 /* Any thread. */
@@ -141,7 +155,7 @@ CRT_HTTP_FN(int, crt_http_conn_ping, (crt_http_conn *conn, crt_http_ping_fn done
 /* ---- streams ---- */
 
 typedef struct crt_http_stream_handler {
-    /* The final response head (1xx are swallowed); views valid during the call. */
+    /* The final response head; views valid during the call. */
     int (*on_head)(void *user, int status, const crt_http_header *headers, size_t count);
     /*
      * Optional: where the next body bytes shall land; `want` is what is left of a known length (UINT64_MAX
@@ -151,11 +165,15 @@ typedef struct crt_http_stream_handler {
     void (*on_space)(void *user, uint64_t want, crt_span *space);
     /* Body bytes, in order: inside the span named last, or in the internal buffer (valid during the call). */
     int (*on_body)(void *user, crt_bytes data);
-    /* Once, last: fault->code 0 and the status, or the error. A non-zero result of on_head or on_body ends
-       the stream with that code. */
+    /* Once, last: fault->code 0 and the status, or the error. A non-zero result of the other callbacks ends the
+       stream with that code. */
     void (*on_complete)(void *user, const crt_fault *fault, int status);
     /* Optional, HTTP/2: the peer has said all (END_STREAM); at most once, after the body, before on_complete. */
     void (*on_remote_end)(void *user);
+    /* Optional: an informational response (RFC 9110 section 15.2; not 101), before on_head, as often as they come. */
+    int (*on_interim)(void *user, int status, const crt_http_header *headers, size_t count);
+    /* Optional: the trailers, at most once, after the body (RFC 9110 section 6.5). */
+    int (*on_trailers)(void *user, const crt_http_header *headers, size_t count);
 } crt_http_stream_handler;
 
 /*
@@ -165,6 +183,24 @@ typedef struct crt_http_stream_handler {
 CRT_HTTP_FN(int, crt_http_stream_new,
             (crt_http_conn *conn, const crt_http_message *message, const crt_http_stream_handler *handler,
              void *user, crt_http_stream **out));
+
+/* What a stream may have beyond its message. */
+typedef struct crt_http_stream_options {
+    bool writes; /* as after crt_http_stream_expect_writes */
+    /*
+     * HTTP/1.1, for a message with `Expect: 100-continue`: its body waits until the peer says so, or so many
+     * milliseconds are over (RFC 9110 section 10.1.1); a final response before that means it is never sent, and ends
+     * the connection. 0: the body follows at once.
+     */
+    uint32_t continue_ms;
+    const crt_http_timeouts *timeouts; /* NULL: the connection's; connect_ms and tls_ms mean nothing here */
+} crt_http_stream_options;
+
+/* crt_http_stream_new with options; NULL: none. HTTP/1.1 with `writes`: AWS_ERROR_HTTP_INVALID_HEADER_FIELD for a
+   message with neither Transfer-Encoding nor Content-Length, which alone can tell the peer where the body ends. */
+CRT_HTTP_FN(int, crt_http_stream_new_with,
+            (crt_http_conn *conn, const crt_http_message *message, const crt_http_stream_handler *handler,
+             void *user, const crt_http_stream_options *options, crt_http_stream **out));
 /* Before activation: the request ends with a crt_http_stream_write whose `end` is set, after the message's body. */
 CRT_HTTP_FN(int, crt_http_stream_expect_writes, (crt_http_stream *stream));
 /*

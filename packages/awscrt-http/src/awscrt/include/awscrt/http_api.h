@@ -61,8 +61,10 @@ CRT_HTTP_FN(void, awscrt_credentials_query, (PyObject *provider, awscrt_credenti
     X(crt_credentials_expires) X(crt_sign_message)                                                             \
     X(awscrt_http_message_get) X(awscrt_http_header_list) X(awscrt_http_proxy_get)                             \
     X(awscrt_credentials_get) X(awscrt_signing_config_get) X(awscrt_credentials_query)                         \
+    X(crt_message_signature) X(crt_presigner_new) X(crt_presigner_free) X(crt_presign)                         \
+    X(crt_chunk_signer_new) X(crt_chunk_signer_free) X(crt_sign_chunk) X(crt_sign_trailer) X(crt_sign_event)   \
     X(crt_http_stream_unsent) X(crt_http_conn_update_window) X(crt_http_conn_ping)                            \
-    X(crt_http_stream_expect_writes) X(crt_http_stream_write)
+    X(crt_http_stream_expect_writes) X(crt_http_stream_write) X(crt_http_stream_new_with)
 
 #if defined(CRT_HTTP_VIA_TABLE)
 #define AWSCRT_HTTP_MEMBER(name) CRT_TYPEOF(name) fn_##name;
