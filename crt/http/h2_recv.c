@@ -216,7 +216,27 @@ static int merge_cookies(crt_h2_conn *conn) {
     return 0;
 }
 
-/* A complete block: the response head, or an interim response or trailers, which are dropped. */
+static int tell_fields(crt_h2_conn *conn, crt_h2_stream *stream) {
+    const crt_http_stream_handler *handler = stream->base.handler;
+    void *user = stream->base.user;
+    int status = merge_cookies(conn);
+    if (status) {
+        return status;
+    }
+    if (stream->in_body) {
+        return handler->on_trailers ? handler->on_trailers(user, conn->head_fields, conn->head_count) : 0;
+    }
+    if (conn->head.status / 100 == 1) {
+        return handler->on_interim
+                   ? handler->on_interim(user, conn->head.status, conn->head_fields, conn->head_count)
+                   : 0;
+    }
+    stream->in_body = true;
+    stream->base.status = conn->head.status;
+    return handler->on_head(user, conn->head.status, conn->head_fields, conn->head_count);
+}
+
+/* A complete block: an interim response, the response head, or trailers. */
 static void take_head(crt_h2_conn *conn, crt_h2_stream *stream, bool ends) {
     if (stream->fault.code) {
         return;
@@ -226,19 +246,10 @@ static void take_head(crt_h2_conn *conn, crt_h2_stream *stream, bool ends) {
         malformed(stream, problem);
         return;
     }
-    if (stream->in_body || conn->head.status / 100 == 1) {
-        return;
-    }
     point_fields(conn);
-    stream->in_body = true;
-    stream->base.status = conn->head.status;
-    int status = merge_cookies(conn);
-    if (!status) {
-        status = stream->base.handler->on_head(stream->base.user, conn->head.status, conn->head_fields,
-                                               conn->head_count);
-    }
+    int status = tell_fields(conn, stream);
     if (status) {
-        crt_h2_stream_reset(stream, status, NGHTTP2_INTERNAL_ERROR, "the consumer of the response head failed");
+        crt_h2_stream_reset(stream, status, NGHTTP2_INTERNAL_ERROR, "the consumer of the header fields failed");
     }
 }
 
