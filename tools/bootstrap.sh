@@ -38,6 +38,7 @@ library libuv 1.44 libuv1-dev libuv-devel libuv libuv-dev
 library openssl 3.0 libssl-dev openssl-devel openssl@3 openssl-dev
 library expat 2.4 libexpat1-dev expat-devel expat expat-dev
 library libnghttp2 1.52 libnghttp2-dev libnghttp2-devel libnghttp2 nghttp2-dev
+library zlib 1.2.9 zlib1g-dev zlib-devel zlib zlib-dev
 library libxxhash 0.8.0 libxxhash-dev xxhash-devel xxhash xxhash-dev
 library cmocka 1.1 libcmocka-dev libcmocka-devel cmocka cmocka-dev
 want "python3 >= 3.8" "'$PYTHON' -c 'import sys; sys.exit(sys.version_info < (3, 8))'" python3 python3 python python3

@@ -78,7 +78,7 @@ static int on_head(void *user, crt_stream *io, const crt_h1_decoder *head, crt_f
     ws_connect *c = user;
     crt_stream *stream;
     const char *why = crt_ws_check_response(head->status, head->headers, head->header_count,
-                                            crt_bytes_of(c->key, sizeof(c->key)), crt_buf_view(&c->offered));
+                                            crt_bytes_of(c->key, sizeof(c->key)), crt_buf_view(&c->offered), NULL);
     if (why) {
         return crt_fail(fault, AWS_ERROR_HTTP_WEBSOCKET_UPGRADE_FAILURE, "WebSocket to %s: %s (status %d)", c->host,
                         why, head->status);

@@ -24,6 +24,38 @@ size_t crt_ws_write_header(uint8_t out[CRT_WS_HEADER_MAX], int opcode, bool fin,
     return n + 4;
 }
 
+/* The widest vectors that every machine of the architecture has. */
+#if defined(__SSE2__)
+#include <emmintrin.h>
+static size_t mask_vectors(uint8_t *to, const uint8_t *from, size_t len, uint64_t word) {
+    const __m128i key = _mm_set1_epi64x((int64_t)word);
+    size_t i = 0;
+    for (; len - i >= 64; i += 64) {
+        for (size_t k = 0; k < 64; k += 16) {
+            __m128i data = _mm_loadu_si128((const __m128i *)(const void *)(from + i + k));
+            _mm_storeu_si128((__m128i *)(void *)(to + i + k), _mm_xor_si128(data, key));
+        }
+    }
+    return i;
+}
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+static size_t mask_vectors(uint8_t *to, const uint8_t *from, size_t len, uint64_t word) {
+    const uint8x16_t key = vreinterpretq_u8_u64(vdupq_n_u64(word));
+    size_t i = 0;
+    for (; len - i >= 64; i += 64) {
+        for (size_t k = 0; k < 64; k += 16) {
+            vst1q_u8(to + i + k, veorq_u8(vld1q_u8(from + i + k), key));
+        }
+    }
+    return i;
+}
+#else
+static size_t mask_vectors(uint8_t *to, const uint8_t *from, size_t len, uint64_t word) {
+    return 0;
+}
+#endif
+
 void crt_ws_mask(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4], uint64_t offset) {
     uint8_t turned[8];
     for (size_t i = 0; i < 8; i++) {
@@ -31,8 +63,8 @@ void crt_ws_mask(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mas
     }
     uint64_t word;
     memcpy(&word, turned, 8);
-    size_t i = 0;
-    for (; len - i >= 8; i += 8) { /* compilers widen this to vectors */
+    size_t i = mask_vectors(to, from, len, word);
+    for (; len - i >= 8; i += 8) {
         uint64_t data;
         memcpy(&data, from + i, 8);
         data ^= word;
@@ -81,7 +113,8 @@ static int read_length(crt_ws_decoder *d, crt_bytes in, size_t *header_len) {
 static int check_start(crt_ws_decoder *d, uint8_t first, uint8_t second) {
     int opcode = first & 0x0f;
     bool fin = (first & 0x80) != 0;
-    if (first & 0x70) {
+    bool marks = d->deflate && !crt_ws_is_control(opcode) && opcode != CRT_WS_CONTINUATION;
+    if (first & (marks ? 0x30 : 0x70)) {
         return fail(d, "a reserved bit is set without an extension");
     }
     if (second & 0x80) {
@@ -118,6 +151,7 @@ static void begin_frame(crt_ws_decoder *d, uint8_t first) {
     }
     if (d->opcode != CRT_WS_CONTINUATION) {
         d->message = d->opcode;
+        d->compressed = (first & CRT_WS_COMPRESSED) != 0;
         memset(&d->text, 0, sizeof(d->text));
     }
     d->in_message = !d->fin;
@@ -148,7 +182,7 @@ static int check_close_code(crt_ws_decoder *d, crt_bytes piece) {
 }
 
 static bool is_text(const crt_ws_decoder *d) {
-    return !crt_ws_is_control(d->opcode) && d->message == CRT_WS_TEXT;
+    return !crt_ws_is_control(d->opcode) && d->message == CRT_WS_TEXT && !d->compressed;
 }
 
 static enum crt_ws_event_kind take_payload(crt_ws_decoder *d, crt_bytes in, uint64_t max_payload, crt_bytes *payload) {
@@ -167,6 +201,7 @@ static enum crt_ws_event_kind take_payload(crt_ws_decoder *d, crt_bytes in, uint
     }
     if (is_text(d) && !crt_utf8_feed(&d->text, *payload)) {
         fail(d, "a text message is not UTF-8");
+        d->bad_text = true;
         return CRT_WS_ERROR;
     }
     crt_ws_decoder_skip(d, n);
@@ -191,6 +226,7 @@ crt_ws_event crt_ws_decoder_next(crt_ws_decoder *d, crt_bytes input, uint64_t ma
         event.kind = CRT_WS_FRAME_END;
         if (is_text(d) && d->fin && !crt_utf8_ends_well(&d->text)) {
             fail(d, "a text message ends inside a character");
+            d->bad_text = true;
             event.kind = CRT_WS_ERROR;
         }
         break;
@@ -199,6 +235,14 @@ crt_ws_event crt_ws_decoder_next(crt_ws_decoder *d, crt_bytes input, uint64_t ma
         break;
     }
     return event;
+}
+
+bool crt_ws_decoder_at_end(const crt_ws_decoder *d) {
+    return d->state == S_END;
+}
+
+bool crt_ws_decoder_in_frame(const crt_ws_decoder *d) {
+    return d->state == S_PAYLOAD || d->state == S_END;
 }
 
 uint64_t crt_ws_decoder_raw_payload(const crt_ws_decoder *d) {

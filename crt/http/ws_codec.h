@@ -5,17 +5,8 @@
 #ifndef CRT_WS_CODEC_H
 #define CRT_WS_CODEC_H
 
-#include "crt/base.h"
+#include "crt/websocket.h"
 #include "utf8.h"
-
-enum crt_ws_opcode {
-    CRT_WS_CONTINUATION = 0x0,
-    CRT_WS_TEXT = 0x1,
-    CRT_WS_BINARY = 0x2,
-    CRT_WS_CLOSE = 0x8,
-    CRT_WS_PING = 0x9,
-    CRT_WS_PONG = 0xa,
-};
 
 enum { CRT_WS_HEADER_MAX = 14, CRT_WS_CONTROL_MAX = 125 };
 
@@ -24,6 +15,8 @@ static inline bool crt_ws_is_control(int opcode) {
 }
 
 /* ---- sending ---- */
+
+enum { CRT_WS_COMPRESSED = 0x40 }; /* RSV1, to be or-ed to an opcode (RFC 7692 section 6) */
 
 /* Writes the shortest header, with the mask; returns its length. */
 CRT_HIDDEN size_t crt_ws_write_header(uint8_t out[CRT_WS_HEADER_MAX], int opcode, bool fin, uint64_t length,
@@ -53,8 +46,12 @@ typedef struct crt_ws_decoder {
     int opcode;
     bool fin;
     uint64_t length;
+    bool compressed;    /* the message the data frame belongs to is */
     int message;        /* what the frame belongs to: CRT_WS_TEXT or CRT_WS_BINARY, also for continuations */
     const char *detail; /* after CRT_WS_ERROR; static storage */
+    bool bad_text;      /* the error is text that is not UTF-8 */
+
+    bool deflate; /* set by the owner: RSV1 marks compressed messages, whose text is not looked at here */
 
     /* private */
     int state;
@@ -67,6 +64,12 @@ typedef struct crt_ws_decoder {
 /* `input` holds all unread bytes, in one piece. At most max_payload bytes of a data frame come out at once;
    control frames are not limited by it. */
 CRT_HIDDEN crt_ws_event crt_ws_decoder_next(crt_ws_decoder *d, crt_bytes input, uint64_t max_payload);
+
+/* Inside a frame whose end is to be reported next, which takes no input. */
+CRT_HIDDEN bool crt_ws_decoder_at_end(const crt_ws_decoder *d);
+
+/* Between CRT_WS_FRAME and CRT_WS_FRAME_END. */
+CRT_HIDDEN bool crt_ws_decoder_in_frame(const crt_ws_decoder *d);
 
 /* Binary payload that certainly comes next: it may be read past the decoder, which is told by crt_ws_decoder_skip. */
 CRT_HIDDEN uint64_t crt_ws_decoder_raw_payload(const crt_ws_decoder *d);

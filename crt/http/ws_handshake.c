@@ -79,7 +79,7 @@ static const char *check_subprotocol(const crt_http_header *headers, size_t coun
 }
 
 const char *crt_ws_check_response(int status, const crt_http_header *headers, size_t count, crt_bytes key,
-                                  crt_bytes offered) {
+                                  crt_bytes offered, crt_bytes *extensions) {
     char accept[CRT_WS_ACCEPT_LEN];
     crt_bytes value;
     if (status != 101) {
@@ -95,7 +95,9 @@ const char *crt_ws_check_response(int status, const crt_http_header *headers, si
         !crt_bytes_eq(value, crt_bytes_of(accept, sizeof(accept)))) {
         return "Sec-WebSocket-Accept does not fit the key";
     }
-    if (has(headers, count, "sec-websocket-extensions")) {
+    bool extended = has(headers, count, "sec-websocket-extensions");
+    if (extended && (!extensions || !get_single(headers, count, "sec-websocket-extensions", extensions) ||
+                     extensions->len == 0)) {
         return "the server uses an extension nobody offered";
     }
     return check_subprotocol(headers, count, offered);

@@ -16,8 +16,9 @@ CRT_HIDDEN int crt_ws_accept_of(crt_bytes key, char out[CRT_WS_ACCEPT_LEN]);
 /*
  * NULL when the response accepts the request, else what is wrong with it. `key` and `offered` are the values of the
  * request's Sec-WebSocket-Key and Sec-WebSocket-Protocol (several names comma-separated; empty: none offered).
+ * `extensions` gets the value of the server's Sec-WebSocket-Extensions (empty: none); NULL: none may be there.
  */
 CRT_HIDDEN const char *crt_ws_check_response(int status, const crt_http_header *headers, size_t count, crt_bytes key,
-                                             crt_bytes offered);
+                                             crt_bytes offered, crt_bytes *extensions);
 
 #endif

@@ -13,7 +13,7 @@ setup(
             "awscrt._http",
             sources_under("crt/http", "crt/auth", "native"),
             include=["src/awscrt/include"],
-            needs=["nghttp2"],
+            needs=["nghttp2", "zlib"],
         ),
     ],
     **setup_options(),

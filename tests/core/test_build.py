@@ -16,6 +16,7 @@ PACKAGES = {
     "nghttp2": "libnghttp2-dev",
     "expat": "libexpat1-dev",
     "xxhash": "libxxhash-dev",
+    "zlib": "zlib1g-dev",
 }
 
 

@@ -163,6 +163,15 @@ LIBRARIES = {
         (),
         {"apt": "libnghttp2-dev", "dnf": "libnghttp2-devel", "brew": "libnghttp2", "apk": "nghttp2-dev"},
     ),
+    "zlib": Library(
+        "zlib",
+        "1.2.9",
+        "zlib.h",
+        (("libz.a",),),
+        ("z",),
+        (),
+        {"apt": "zlib1g-dev", "dnf": "zlib-devel", "brew": "zlib", "apk": "zlib-dev"},
+    ),
     "expat": Library(
         "expat",
         "2.2",
