@@ -30,7 +30,10 @@ static bool step(crt_h1_decoder *d, outcome *o, const uint8_t *p, size_t len, si
     *used += e.consumed;
     bool more = true;
     switch (e.kind) {
+    case CRT_H1_INTERIM:
+    case CRT_H1_TRAILERS:
     case CRT_H1_HEAD:
+        mix(o, (const uint8_t *)&e.kind, sizeof(e.kind));
         mix(o, (const uint8_t *)&d->status, sizeof(d->status));
         for (size_t i = 0; i < d->header_count; i++) {
             mix(o, d->headers[i].name.ptr, d->headers[i].name.len);

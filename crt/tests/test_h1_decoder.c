@@ -26,6 +26,13 @@ static void note(transcript *t, const char *format, ...) {
     assert_true(t->len < sizeof(t->text));
 }
 
+static void note_headers(transcript *t, const crt_h1_decoder *d) {
+    for (size_t i = 0; i < d->header_count; i++) {
+        note(t, " %.*s=%.*s", (int)d->headers[i].name.len, (const char *)d->headers[i].name.ptr,
+             (int)d->headers[i].value.len, (const char *)d->headers[i].value.ptr);
+    }
+}
+
 /* Pieces of one body run together, so that the transcript does not depend on how the input was cut. */
 static void note_event(transcript *t, const crt_h1_decoder *d, const crt_h1_event *event) {
     if (t->in_body && event->kind != CRT_H1_BODY) {
@@ -33,13 +40,20 @@ static void note_event(transcript *t, const crt_h1_decoder *d, const crt_h1_even
         t->in_body = false;
     }
     switch (event->kind) {
+    case CRT_H1_INTERIM:
+        note(t, "(%d", d->status);
+        note_headers(t, d);
+        note(t, ")");
+        break;
     case CRT_H1_HEAD:
         note(t, "<%d", d->status);
-        for (size_t i = 0; i < d->header_count; i++) {
-            note(t, " %.*s=%.*s", (int)d->headers[i].name.len, (const char *)d->headers[i].name.ptr,
-                 (int)d->headers[i].value.len, (const char *)d->headers[i].value.ptr);
-        }
+        note_headers(t, d);
         note(t, d->close ? " close>" : ">");
+        break;
+    case CRT_H1_TRAILERS:
+        note(t, "{");
+        note_headers(t, d);
+        note(t, "}");
         break;
     case CRT_H1_BODY:
         note(t, t->in_body ? "%.*s" : "[%.*s", (int)event->body.len, (const char *)event->body.ptr);
@@ -211,7 +225,8 @@ static void chunked_bodies(void **state) {
     snprintf(expected, sizeof(expected), "%s[hello world].", te);
     expect(OK "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", expected);
     expect(OK "Transfer-Encoding: chunked\r\n\r\n00005\r\nhello\r\n6;ext=\"v\"\r\n world\r\n0 ; x\r\n\r\n", expected);
-    expect(OK "Transfer-Encoding: chunked\r\n\r\n5  \r\nhello\r\n6\r\n world\r\n0\r\nT: 1\r\nU:2\r\n\r\n", expected);
+    expect(OK "Transfer-Encoding: chunked\r\n\r\n5  \r\nhello\r\n6\r\n world\r\n0\r\nT: 1\r\nU:2\r\n\r\n",
+           "<200 Transfer-Encoding=chunked>[hello world]{ T=1 U=2}.");
     expect(OK "Transfer-Encoding: CHUNKED\r\n\r\nB\r\nhello world\r\n0\r\n\r\n",
            "<200 Transfer-Encoding=CHUNKED>[hello world].");
     expect(OK "Transfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
@@ -249,10 +264,10 @@ static void responses_without_body(void **state) {
     expect_error("HTTP/1.1 204 NC\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
 }
 
-static void interim_responses_are_swallowed(void **state) {
+static void interim_responses_are_told(void **state) {
     expect("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" OK "Content-Length: 1\r\n\r\nx",
-           "<200 Content-Length=1>[x].");
-    expect("HTTP/1.1 100 C\r\nContent-Length: 0\r\n\r\n" OK "\r\n", "<200>.");
+           "(100)(103 Link=x)<200 Content-Length=1>[x].");
+    expect("HTTP/1.1 100 C\r\nContent-Length: 0\r\n\r\n" OK "\r\n", "(100 Content-Length=0)<200>.");
     expect_error("HTTP/1.1 100 C\r\nContent-Length: 1\r\n\r\nx");
     expect_error("HTTP/1.1 100 C\r\nTransfer-Encoding: chunked\r\n\r\n");
     expect("HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n\x81", "<101 Upgrade=websocket>.+1");
@@ -365,7 +380,7 @@ int main(void) {
         cmocka_unit_test(chunked_bodies),
         cmocka_unit_test(malformed_chunks),
         cmocka_unit_test(responses_without_body),
-        cmocka_unit_test(interim_responses_are_swallowed),
+        cmocka_unit_test(interim_responses_are_told),
         cmocka_unit_test(bodies_until_close),
         cmocka_unit_test(early_end_is_noticed),
         cmocka_unit_test(connection_close_is_the_whole_value),
