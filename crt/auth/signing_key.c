@@ -1,26 +1,23 @@
 /*
- * Signing keys depend on the day, so one serves thousands of requests: a few are kept.
+ * Signing keys depend on the day, so one serves thousands of requests: a few are kept, with the key already worked
+ * into the HMAC's state.
  *
  * The table is guarded by a lock that is only ever tried. A thread that finds it taken derives its key instead
  * of waiting (four HMACs), and a child forked while another thread held it still signs.
  */
 #include "signing.h"
 
-#include "crt/crypto.h"
-#include "crt/memory.h"
-
 #define CACHE_ENTRIES 16
 #define NAME_MAX_LEN 64
-#define DATE_LEN 8
 
 struct cached_key {
     uint8_t fingerprint[CRT_SHA256_LEN];
-    char date[DATE_LEN];
+    char date[CRT_DATE_LEN];
     uint8_t region_len; /* 0: free entry; a region is never empty */
     uint8_t service_len;
     uint8_t region[NAME_MAX_LEN];
     uint8_t service[NAME_MAX_LEN];
-    uint8_t key[CRT_SHA256_LEN];
+    crt_hmac key;
 };
 
 static struct {
@@ -49,19 +46,19 @@ static bool matches(const struct cached_key *entry, const crt_credentials *crede
                     crt_bytes region, crt_bytes service) {
     return entry->region_len == region.len && entry->service_len == service.len &&
            memcmp(entry->fingerprint, credentials->fingerprint, CRT_SHA256_LEN) == 0 &&
-           memcmp(entry->date, date, DATE_LEN) == 0 && memcmp(entry->region, region.ptr, region.len) == 0 &&
+           memcmp(entry->date, date, CRT_DATE_LEN) == 0 && memcmp(entry->region, region.ptr, region.len) == 0 &&
            memcmp(entry->service, service.ptr, service.len) == 0;
 }
 
 static bool look_up(const crt_credentials *credentials, const char *date, crt_bytes region, crt_bytes service,
-                    uint8_t *key) {
+                    crt_hmac *key) {
     bool found = false;
     if (!try_lock()) {
         return false;
     }
     for (size_t i = 0; i < CACHE_ENTRIES && !found; i++) {
         if (matches(&cache.entries[i], credentials, date, region, service)) {
-            memcpy(key, cache.entries[i].key, CRT_SHA256_LEN);
+            *key = cache.entries[i].key;
             found = true;
         }
     }
@@ -70,7 +67,7 @@ static bool look_up(const crt_credentials *credentials, const char *date, crt_by
 }
 
 static void remember(const crt_credentials *credentials, const char *date, crt_bytes region, crt_bytes service,
-                     const uint8_t *key) {
+                     const crt_hmac *key) {
     if (!try_lock()) {
         return;
     }
@@ -78,46 +75,46 @@ static void remember(const crt_credentials *credentials, const char *date, crt_b
     cache.next = (cache.next + 1) % CACHE_ENTRIES;
     crt_wipe(entry, sizeof(*entry));
     memcpy(entry->fingerprint, credentials->fingerprint, CRT_SHA256_LEN);
-    memcpy(entry->date, date, DATE_LEN);
+    memcpy(entry->date, date, CRT_DATE_LEN);
     entry->region_len = (uint8_t)region.len;
     memcpy(entry->region, region.ptr, region.len);
     entry->service_len = (uint8_t)service.len;
     memcpy(entry->service, service.ptr, service.len);
-    memcpy(entry->key, key, CRT_SHA256_LEN);
+    entry->key = *key;
     unlock();
 }
 
-static int hmac_step(uint8_t key[CRT_SHA256_LEN], crt_bytes data) {
-    return crt_hmac_sha256(crt_bytes_of(key, CRT_SHA256_LEN), data, key);
-}
-
-static int derive(const crt_credentials *credentials, const char *date, crt_bytes region, crt_bytes service,
-                  uint8_t *key) {
+static int first_step(crt_bytes secret, const char *date, uint8_t key[CRT_SHA256_LEN]) {
     crt_buf seed = CRT_BUF_INIT;
-    crt_bytes secret = credentials->secret_access_key;
     int code = crt_buf_reserve(&seed, 4 + secret.len); /* at once, so that no copy is left behind by growing */
     if (code) {
         return code;
     }
-    crt_buf_append(&seed, "AWS4", 4);
-    crt_buf_append(&seed, secret.ptr, secret.len);
-    code = crt_hmac_sha256(crt_buf_view(&seed), crt_bytes_of(date, DATE_LEN), key);
+    crt_signing_put_str(&seed, "AWS4");
+    crt_signing_put(&seed, secret);
+    code = crt_hmac_sha256(crt_buf_view(&seed), crt_bytes_of(date, CRT_DATE_LEN), key);
     crt_wipe(seed.ptr, seed.end);
     crt_buf_free(&seed);
-    if (!code) {
-        code = hmac_step(key, region);
-    }
-    if (!code) {
-        code = hmac_step(key, service);
-    }
-    if (!code) {
-        code = hmac_step(key, crt_bytes_str("aws4_request"));
-    }
     return code;
 }
 
-int crt_signing_key(const crt_credentials *credentials, const char date[8], crt_bytes region, crt_bytes service,
-                    uint8_t key[CRT_SHA256_LEN]) {
+static int derive(const crt_credentials *credentials, const char *date, crt_bytes region, crt_bytes service,
+                  crt_hmac *out) {
+    const crt_bytes steps[] = {region, service, crt_bytes_str("aws4_request")};
+    uint8_t key[CRT_SHA256_LEN];
+    int code = first_step(credentials->secret_access_key, date, key);
+    for (size_t i = 0; !code && i < sizeof(steps) / sizeof(steps[0]); i++) {
+        code = crt_hmac_sha256(crt_bytes_of(key, sizeof(key)), steps[i], key);
+    }
+    if (!code) {
+        code = crt_hmac_init(out, crt_bytes_of(key, sizeof(key)));
+    }
+    crt_wipe(key, sizeof(key));
+    return code;
+}
+
+int crt_signing_key(const crt_credentials *credentials, const char date[CRT_DATE_LEN], crt_bytes region,
+                    crt_bytes service, crt_hmac *key) {
     bool cacheable = region.len && region.len <= NAME_MAX_LEN && service.len <= NAME_MAX_LEN;
     if (cacheable && look_up(credentials, date, region, service, key)) {
         return 0;

@@ -2,79 +2,16 @@
  * Signature Version 4 against published examples (AWS General Reference; Amazon S3 API Reference) and against
  * signatures of the AWS runtime for one request that uses every canonicalisation rule.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
+#include "auth_support.h"
 
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "crt/auth.h"
-#include "crt/memory.h"
-
-#define DATE_2015 INT64_C(1440938160) /* 2015-08-30T12:36:00Z */
-
-static crt_bytes str(const char *s) {
-    return crt_bytes_str(s);
-}
-
-static crt_credentials *credentials_of(const char *id, const char *secret, const char *token) {
-    crt_credentials *credentials = NULL;
-    assert_int_equal(crt_credentials_new(str(id), str(secret), str(token), UINT64_MAX, &credentials), 0);
-    return credentials;
-}
-
-static crt_http_message *message_of(const char *method, const char *path, const char *const *headers) {
-    crt_http_message *message = crt_http_message_new(NULL);
-    assert_non_null(message);
-    assert_int_equal(crt_http_message_set_method(message, str(method)), 0);
-    assert_int_equal(crt_http_message_set_path(message, str(path)), 0);
-    for (; *headers; headers += 2) {
-        assert_int_equal(crt_http_headers_add(crt_http_message_headers(message), str(headers[0]), str(headers[1])), 0);
-    }
-    return message;
-}
-
-static crt_signing_config config_of(const char *region, const char *service) {
-    crt_signing_config config = {0};
-    config.region = str(region);
-    config.service = str(service);
-    config.date_unix = DATE_2015;
-    config.double_uri_encode = true;
-    config.normalize_path = true;
-    return config;
-}
-
-/* The signature at the end of the Authorization header or of the path. */
 static void expect_signature(crt_http_message *message, const char *signature) {
-    crt_bytes text;
-    if (!crt_http_headers_get(crt_http_message_headers(message), str("Authorization"), &text)) {
-        text = crt_http_message_path(message);
-    }
-    assert_true(text.len > 64);
-    char found[65];
-    memcpy(found, text.ptr + text.len - 64, 64);
-    found[64] = '\0';
-    assert_string_equal(found, signature);
+    expect_text(crt_message_signature(message), signature);
 }
 
 static void expect_header(crt_http_message *message, const char *name, const char *value) {
     crt_bytes text;
     assert_true(crt_http_headers_get(crt_http_message_headers(message), str(name), &text));
-    char *copy = crt_strndup(text.ptr, text.len);
-    assert_string_equal(copy, value);
-    crt_free(copy);
-}
-
-static void sign(crt_http_message *message, const crt_signing_config *config, const crt_credentials *credentials) {
-    crt_fault fault;
-    int code = crt_sign_message(message, config, credentials, &fault);
-    if (code) {
-        fail_msg("%d %s", code, fault.detail);
-    }
+    expect_text(text, value);
 }
 
 /* ---- published examples ---- */
@@ -103,11 +40,10 @@ static void published_suite(void **state) {
 
 static void s3_get_with_range(void **state) {
     static const char *const headers[] = {"Host", "examplebucket.s3.amazonaws.com", "Range", "bytes=0-9", NULL};
-    crt_credentials *credentials =
-        credentials_of("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", NULL);
+    crt_credentials *credentials = example_credentials();
     crt_http_message *message = message_of("GET", "/test.txt", headers);
     crt_signing_config config = config_of("us-east-1", "s3");
-    config.date_unix = INT64_C(1369353600);
+    config.date_unix = DATE_2013;
     config.add_content_sha256 = true;
     config.double_uri_encode = config.normalize_path = false;
     sign(message, &config, credentials);
@@ -122,12 +58,11 @@ static void s3_get_with_range(void **state) {
 
 static void s3_presigned_get(void **state) {
     static const char *const headers[] = {"Host", "examplebucket.s3.amazonaws.com", NULL};
-    crt_credentials *credentials =
-        credentials_of("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", NULL);
+    crt_credentials *credentials = example_credentials();
     crt_http_message *message = message_of("GET", "/test.txt", headers);
     crt_signing_config config = config_of("us-east-1", "s3");
     config.signature_type = CRT_SIGN_QUERY;
-    config.date_unix = INT64_C(1369353600);
+    config.date_unix = DATE_2013;
     config.expires_secs = 86400;
     config.body_value = str("UNSIGNED-PAYLOAD");
     config.double_uri_encode = config.normalize_path = false;
@@ -347,7 +282,7 @@ static void unsupported_configurations(void **state) {
     crt_credentials *credentials = credentials_of("AKID", "SECRET", NULL);
     crt_http_message *message = message_of("GET", "/", SUITE_HEADERS);
     crt_signing_config config = config_of("us-east-1", "svc");
-    config.algorithm = CRT_SIGN_V4_ASYMMETRIC;
+    config.algorithm = 3;
     assert_int_equal(crt_sign_message(message, &config, credentials, &fault), AWS_AUTH_SIGNING_UNSUPPORTED_ALGORITHM);
     config = config_of("", "svc");
     assert_int_equal(crt_sign_message(message, &config, credentials, &fault), AWS_AUTH_SIGNING_INVALID_CONFIGURATION);
@@ -433,32 +368,35 @@ static void cached_keys_are_the_right_ones(void **state) {
     }
 }
 
-static void nothing_leaks(void **state) {
-    size_t before = crt_memory_live();
-    signatures_of_the_runtime(state);
-    signers_headers_are_refused(state);
-    bad_targets_are_refused(state);
-    assert_int_equal(crt_memory_live(), before);
+static void unsigned_messages_have_no_signature(void **state) {
+    static const char *const basic[] = {"Authorization", "Basic dXNlcjpwYXNz", NULL};
+    static const char *const none[] = {NULL};
+    crt_http_message *message = message_of("GET", "/?X-Amz-Signatur=1", basic);
+    assert_int_equal(crt_message_signature(message).len, 0);
+    crt_http_message_release(message);
+    message = message_of("GET", "/", none);
+    assert_int_equal(crt_message_signature(message).len, 0);
+    crt_http_message_release(message);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(published_suite),
-        cmocka_unit_test(s3_get_with_range),
-        cmocka_unit_test(s3_presigned_get),
-        cmocka_unit_test(signatures_of_the_runtime),
-        cmocka_unit_test(headers_are_appended_in_order),
-        cmocka_unit_test(skipped_headers_do_not_count),
-        cmocka_unit_test(caller_chooses_headers),
-        cmocka_unit_test(many_headers_and_parameters),
-        cmocka_unit_test(signers_headers_are_refused),
-        cmocka_unit_test(signers_parameters_are_refused),
-        cmocka_unit_test(bad_targets_are_refused),
-        cmocka_unit_test(unsupported_configurations),
-        cmocka_unit_test(dates_are_civil),
-        cmocka_unit_test(credentials_need_id_and_secret),
-        cmocka_unit_test(cached_keys_are_the_right_ones),
-        cmocka_unit_test(nothing_leaks),
+        leak_checked(published_suite),
+        leak_checked(s3_get_with_range),
+        leak_checked(s3_presigned_get),
+        leak_checked(signatures_of_the_runtime),
+        leak_checked(headers_are_appended_in_order),
+        leak_checked(skipped_headers_do_not_count),
+        leak_checked(caller_chooses_headers),
+        leak_checked(many_headers_and_parameters),
+        leak_checked(signers_headers_are_refused),
+        leak_checked(signers_parameters_are_refused),
+        leak_checked(bad_targets_are_refused),
+        leak_checked(unsupported_configurations),
+        leak_checked(dates_are_civil),
+        leak_checked(credentials_need_id_and_secret),
+        leak_checked(cached_keys_are_the_right_ones),
+        leak_checked(unsigned_messages_have_no_signature),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
