@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 import awscrt.exceptions  # noqa: F401  (users reach it through this module)
-from awscrt import NativeResource, _core, _http
+from awscrt import NativeResource, _http
 from awscrt._http import AwsCredentials
 from awscrt.http import HttpProxyOptions, HttpRequest
 from awscrt.io import ClientBootstrap, ClientTlsContext
@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # typing is the largest part of a small program's import 
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import datetime
-    from typing import Any, Callable, List, Optional, Sequence
+    from typing import Any, Callable, NoReturn, Optional, Sequence, Tuple
 
 __all__ = [
     "AwsCredentials",
@@ -32,9 +32,6 @@ __all__ = [
     "HttpRequest",
     "NativeResource",
 ]
-
-_INVALID_ENVIRONMENT = 6150
-_DELEGATE_FAILURE = 6167
 
 
 class AwsSigningAlgorithm(IntEnum):
@@ -77,106 +74,50 @@ class AwsSignedBodyHeaderType(IntEnum):
 # ---- credentials providers ----
 
 
-def _done(credentials: AwsCredentials) -> Future[AwsCredentials]:
-    from awscrt._futures import Future
-
-    future: Future[AwsCredentials] = Future()
-    future.set_result(credentials)
-    return future
-
-
-def _failed(exception: BaseException) -> Future[AwsCredentials]:
-    from awscrt._futures import Future
-
-    future: Future[AwsCredentials] = Future()
-    future.set_exception(exception)
-    return future
-
-
-def _runtime_error(code: int) -> RuntimeError:
-    """What the runtime raises for a code, which it carries along for the signer."""
+def _construct(make: Callable[[], Any]) -> Any:
+    """What ``make`` gives; its failures are those of a factory."""
     try:
-        _core.raise_error(code)
-    except RuntimeError as error:
-        error.code = code  # type: ignore[attr-defined]
-        return error
-    raise AssertionError("raise_error() raises")
+        return make()
+    except awscrt.exceptions.AwsCrtError as error:
+        from awscrt._credentials.errors import refused
 
-
-class _Environment:
-    """Reads the environment at every query."""
-
-    def get_credentials(self) -> Future[AwsCredentials]:
-        import os
-
-        key_id = os.environ.get("AWS_ACCESS_KEY_ID")
-        secret = os.environ.get("AWS_SECRET_ACCESS_KEY")
-        if not key_id or not secret:
-            return _failed(awscrt.exceptions.from_code(_INVALID_ENVIRONMENT))
-        return _done(AwsCredentials(key_id, secret, os.environ.get("AWS_SESSION_TOKEN") or None))
-
-
-class _Delegate:
-    """Calls a function of the user at every query, on the thread of the query."""
-
-    def __init__(self, function: Callable[[], AwsCredentials]) -> None:
-        self._function = function
-
-    def get_credentials(self) -> Future[AwsCredentials]:
-        try:
-            credentials = self._function()
-            if not isinstance(credentials, AwsCredentials):
-                raise TypeError(f"get_credentials must return AwsCredentials, got {type(credentials).__name__}")
-        except BaseException as problem:
-            return self._report(problem)
-        return _done(credentials)
-
-    def _report(self, problem: BaseException) -> Future[AwsCredentials]:
-        _http.report_unraisable(problem, self._function)
-        failure = _runtime_error(_DELEGATE_FAILURE)
-        failure.__cause__ = problem
-        return _failed(failure)
-
-
-class _Chain:
-    """Asks providers in order until one delivers; the failure of the last one is reported."""
-
-    def __init__(self, providers: List[AwsCredentialsProvider]) -> None:
-        self._providers = providers
-
-    def get_credentials(self) -> Future[AwsCredentials]:
-        from awscrt._futures import Future
-
-        answer: Future[AwsCredentials] = Future()
-        self._ask(0, answer)
-        return answer
-
-    def _ask(self, index: int, answer: Future[AwsCredentials]) -> None:
-        def next_or_answer(future: Future[AwsCredentials]) -> None:
-            exception = future.exception()
-            if exception is None:
-                answer.set_result(future.result())
-            elif index + 1 < len(self._providers):
-                self._ask(index + 1, answer)
-            else:
-                answer.set_exception(exception)
-
-        self._providers[index].get_credentials().add_done_callback(next_or_answer)
+        raise refused(error.code, error.message, error) from error
 
 
 class AwsCredentialsProviderBase(NativeResource):
     """Base of credentials providers."""
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} cannot be pickled or copied: it may hold secrets")
+
 
 class AwsCredentialsProvider(AwsCredentialsProviderBase):
     """A source of credentials; made by the ``new_...`` methods.
 
-    Every query asks the source anew.
+    Every query asks the source anew, except for that of :meth:`new_default_chain`, which remembers its answer. Sources
+    that do I/O are asked on a worker thread, once for all who ask meanwhile. Their deadlines are in
+    the guide to credentials.
     """
 
     def __init__(self, binding: Any) -> None:
         super().__init__()
         self._binding = binding
+
+    @classmethod
+    def new_default_chain(cls, client_bootstrap: Optional[ClientBootstrap] = None) -> AwsCredentialsProvider:
+        """The first that delivers of: environment, profile, web identity, plugins, container or instance metadata.
+
+        Which of them are configured is found out now. Credentials are remembered until 5 minutes before they expire;
+        those without expiration for 15 minutes.
+
+        :param client_bootstrap: None: the default one
+        """
+        assert client_bootstrap is None or isinstance(client_bootstrap, ClientBootstrap)
+        from awscrt._credentials.cache import Cache
+        from awscrt._credentials.default_chain import DefaultChain
+        from awscrt._credentials.fetch import Route
+
+        return cls(Cache(DefaultChain(Route(client_bootstrap))))
 
     @classmethod
     def new_static(
@@ -189,12 +130,56 @@ class AwsCredentialsProvider(AwsCredentialsProviderBase):
         return cls(AwsCredentials(access_key_id, secret_access_key, session_token))
 
     @classmethod
+    def new_profile(
+        cls,
+        client_bootstrap: Optional[ClientBootstrap] = None,
+        profile_name: Optional[str] = None,
+        config_filepath: Optional[str] = None,
+        credentials_filepath: Optional[str] = None,
+    ) -> AwsCredentialsProvider:
+        """What a profile in the files of the AWS CLI describes: keys, a role, a command, SSO or a login.
+
+        :param client_bootstrap: for roles and SSO; None: the default one
+        :param profile_name: None: AWS_PROFILE, else ``default``
+        :param config_filepath: None: AWS_CONFIG_FILE, else ``~/.aws/config``
+        :param credentials_filepath: None: AWS_SHARED_CREDENTIALS_FILE, else ``~/.aws/credentials``
+        :raises RuntimeError: there is no such profile, or its settings do not go together; names file and line
+        """
+        assert client_bootstrap is None or isinstance(client_bootstrap, ClientBootstrap)
+        for text in (profile_name, config_filepath, credentials_filepath):
+            assert text is None or isinstance(text, str)
+        from awscrt._credentials.fetch import Route
+        from awscrt._credentials.profile import profile_source
+        from awscrt._credentials.profile_file import Paths
+        from awscrt._credentials.source import Queried
+
+        paths = Paths(config_filepath, credentials_filepath)
+        return cls(Queried(_construct(lambda: profile_source(profile_name, paths, Route(client_bootstrap)))))
+
+    @classmethod
+    def new_process(cls, profile_to_use: Optional[str] = None) -> AwsCredentialsProvider:
+        """The output of the command that a profile in the config file names as ``credential_process``.
+
+        The command runs at every query.
+
+        :param profile_to_use: None: AWS_PROFILE, else ``default``
+        :raises RuntimeError: no file, profile or key
+        """
+        assert profile_to_use is None or isinstance(profile_to_use, str)
+        from awscrt._credentials.profile import process_source
+        from awscrt._credentials.source import Queried
+
+        return cls(Queried(_construct(lambda: process_source(profile_to_use))))
+
+    @classmethod
     def new_environment(cls) -> AwsCredentialsProvider:
         """AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, read at every query.
 
         Missing ones fail the query with AWS_AUTH_CREDENTIALS_PROVIDER_INVALID_ENVIRONMENT.
         """
-        return cls(_Environment())
+        from awscrt._credentials.simple import EnvironmentSource, Immediate
+
+        return cls(Immediate(EnvironmentSource()))
 
     @classmethod
     def new_chain(cls, providers: Sequence[AwsCredentialsProvider]) -> AwsCredentialsProvider:
@@ -214,7 +199,9 @@ class AwsCredentialsProvider(AwsCredentialsProviderBase):
         for provider in chain:
             if not isinstance(provider, AwsCredentialsProviderBase):
                 raise TypeError(f"expected AwsCredentialsProvider, got {type(provider).__name__}")
-        return cls(_Chain(chain))
+        from awscrt._credentials.simple import Chain
+
+        return cls(Chain([*chain]))
 
     @classmethod
     def new_delegate(cls, get_credentials: Callable[[], AwsCredentials]) -> AwsCredentialsProvider:
@@ -224,19 +211,106 @@ class AwsCredentialsProvider(AwsCredentialsProviderBase):
         with AWS_AUTH_CREDENTIALS_PROVIDER_DELEGATE_FAILURE.
         """
         assert callable(get_credentials)
-        return cls(_Delegate(get_credentials))
+        from awscrt._credentials.simple import Delegate, Immediate
+
+        return cls(Immediate(Delegate(get_credentials)))
+
+    @classmethod
+    def new_cognito(
+        cls,
+        *,
+        endpoint: str,
+        identity: str,
+        tls_ctx: ClientTlsContext,
+        logins: Optional[Sequence[Tuple[str, str]]] = None,
+        custom_role_arn: Optional[str] = None,
+        client_bootstrap: Optional[ClientBootstrap] = None,
+        http_proxy_options: Optional[HttpProxyOptions] = None,
+    ) -> AwsCredentialsProvider:
+        """Credentials of an Amazon Cognito identity.
+
+        :param endpoint: host, e.g. ``cognito-identity.us-east-1.amazonaws.com``; may have a port
+        :param identity: the identity's id
+        :param tls_ctx: for the connection
+        :param logins: pairs of identity provider and token
+        :param custom_role_arn: the role, when several are possible
+        :param client_bootstrap: None: the default one
+        :param http_proxy_options: None: directly
+        :raises RuntimeError: endpoint or identity is empty
+        :raises TypeError: logins are not pairs of text
+        """
+        assert isinstance(endpoint, str) and isinstance(identity, str)
+        assert custom_role_arn is None or isinstance(custom_role_arn, str)
+        from awscrt._credentials.cognito import CognitoSource, Identity, checked_logins
+        from awscrt._credentials.source import Queried
+
+        route = _tls_route(client_bootstrap, tls_ctx, http_proxy_options)
+        who = Identity(identity, checked_logins(logins), custom_role_arn)
+        return cls(Queried(CognitoSource(endpoint, who, route)))
+
+    @classmethod
+    def new_x509(
+        cls,
+        *,
+        endpoint: str,
+        thing_name: str,
+        role_alias: str,
+        tls_ctx: ClientTlsContext,
+        client_bootstrap: Optional[ClientBootstrap] = None,
+        http_proxy_options: Optional[HttpProxyOptions] = None,
+    ) -> AwsCredentialsProvider:
+        """Credentials of the role that AWS IoT Core lends to a device with a certificate.
+
+        :param endpoint: host of the credentials endpoint; may have a port
+        :param thing_name: name of the device
+        :param role_alias: which role
+        :param tls_ctx: with the device's certificate
+        :param client_bootstrap: None: the default one
+        :param http_proxy_options: None: directly
+        :raises RuntimeError: a text is empty
+        """
+        assert isinstance(endpoint, str) and isinstance(thing_name, str) and isinstance(role_alias, str)
+        from awscrt._credentials.source import Queried
+        from awscrt._credentials.x509 import X509Source
+
+        route = _tls_route(client_bootstrap, tls_ctx, http_proxy_options)
+        return cls(Queried(X509Source(endpoint, thing_name, role_alias, route)))
 
     def get_credentials(self) -> Future[AwsCredentials]:
         """Ask for credentials.
 
         :return: future of :class:`AwsCredentials`, or of why there are none; it is done when this returns for
-            sources that need no I/O
+            sources that need no I/O. Cancelling it does the query no harm: others may wait for it
         """
         source = self._binding
         if isinstance(source, AwsCredentials):
-            return _done(source)
+            from awscrt._credentials.flight import done
+
+            return done(source)
         answer: Future[AwsCredentials] = source.get_credentials()
         return answer
+
+    async def get_credentials_async(self) -> AwsCredentials:
+        """Ask for credentials, from a coroutine; see :meth:`get_credentials`.
+
+        :raises Exception: why there are none
+        """
+        from asyncio import wrap_future
+
+        return await wrap_future(self.get_credentials())
+
+
+def _tls_route(
+    client_bootstrap: Optional[ClientBootstrap],
+    tls_ctx: ClientTlsContext,
+    http_proxy_options: Optional[HttpProxyOptions],
+) -> Any:
+    assert isinstance(tls_ctx, ClientTlsContext)
+    assert client_bootstrap is None or isinstance(client_bootstrap, ClientBootstrap)
+    assert http_proxy_options is None or isinstance(http_proxy_options, HttpProxyOptions)
+    from awscrt._credentials.fetch import Route
+
+    return Route(client_bootstrap, tls_ctx, http_proxy_options)
 
 
 # ---- signing ----
