@@ -67,12 +67,16 @@ static crt_task *take_deferred(crt_loop *loop) {
     return task;
 }
 
-static void run_list(crt_task *task, int status) {
+static size_t run_list(crt_task *task, int status) {
+    size_t count = 0;
+
     while (task) {
         crt_task *next = task->next; /* run may free the task */
         task->run(task, status);
         task = next;
+        count++;
     }
+    return count;
 }
 
 static bool has_tasks(const crt_loop *loop) {
@@ -100,7 +104,7 @@ static void on_wake(uv_async_t *handle) {
 /* Any post from now on wakes the poll; one that came before is seen here. */
 static void allow_sleep(crt_loop *loop) {
     crt_timers_arm(loop);
-    if (!has_tasks(loop)) {
+    if (!has_tasks(loop) && !crt_spin_goes_on(&loop->spin, uv_hrtime())) {
         __atomic_store_n(&loop->sleeping, 1, __ATOMIC_SEQ_CST);
         if (!has_tasks(loop) && !__atomic_load_n(&loop->stop, __ATOMIC_SEQ_CST)) {
             uv_idle_stop(&loop->idle);
@@ -119,8 +123,8 @@ static void on_prepare(uv_prepare_t *handle) {
     for (round = 0; round < ROUNDS_PER_TURN && !stop && (round == 0 || has_tasks(loop)); round++) {
         /* Looked at first: tasks posted before the last release still run as usual. */
         stop = __atomic_load_n(&loop->stop, __ATOMIC_SEQ_CST) != CRT_LOOP_RUNNING;
-        run_list(take_posted(loop), 0);
-        run_list(take_deferred(loop), 0);
+        loop->spin.events += (uint32_t)run_list(take_posted(loop), 0);
+        loop->spin.events += (uint32_t)run_list(take_deferred(loop), 0);
     }
     before_poll(loop);
     if (stop) {
@@ -224,6 +228,11 @@ void crt_loop_signal_stop(crt_loop *loop) {
 
 uv_loop_t *crt_loop_uv(crt_loop *loop) {
     return &loop->uv;
+}
+
+void crt_loop_note_io(crt_loop *loop, size_t bytes) {
+    loop->spin.events++;
+    loop->spin.bytes += bytes;
 }
 
 void crt_loop_attach(crt_loop *loop, crt_attachment *attachment) {

@@ -14,6 +14,9 @@ CRT_HIDDEN uv_loop_t *crt_loop_uv(crt_loop *loop);
 /* The loop belongs to the process that forked this one: its descriptors are shared and must not be touched. */
 CRT_HIDDEN bool crt_loop_is_foreign(const crt_loop *loop);
 
+/* Bytes have been received; loop thread only. */
+CRT_HIDDEN void crt_loop_note_io(crt_loop *loop, size_t bytes);
+
 /*
  * An object that must end before its loop does. `on_shutdown` is called once on the loop, with the attachment
  * already detached. Loop thread only.

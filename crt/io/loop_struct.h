@@ -4,6 +4,7 @@
 
 #include "../common/internal.h"
 #include "loop_internal.h"
+#include "spin.h"
 
 enum { CRT_LOOP_RUNNING = 0, CRT_LOOP_STOPPING = 1, CRT_LOOP_ENDING = 2 };
 
@@ -29,6 +30,8 @@ struct crt_loop {
     size_t heap_count;
     size_t heap_capacity;
     uint64_t uv_due_ms; /* what `timer` is set to; UINT64_MAX: nothing */
+
+    crt_spin spin;
 
     void *user;
     crt_loop_group *group;

@@ -101,7 +101,11 @@ ptrdiff_t crt_socket_recv(crt_socket *socket, void *data, size_t len) {
     do {
         n = recv(socket->fd, data, len, 0);
     } while (n < 0 && errno == EINTR);
-    return n >= 0 ? n : transfer_failed(socket, errno);
+    if (n < 0) {
+        return transfer_failed(socket, errno);
+    }
+    crt_loop_note_io(socket->loop, (size_t)n);
+    return n;
 }
 
 ptrdiff_t crt_socket_send(crt_socket *socket, const void *data, size_t len) {
