@@ -265,11 +265,6 @@ def test_requests_that_cannot_be_signed(headers, path, name):
     assert list(signed.headers) == headers and (signed.path or "") == path
 
 
-def test_sigv4a_is_refused_in_words():
-    error = aws_sign_request(request(), config(algorithm=AwsSigningAlgorithm.V4_ASYMMETRIC)).exception(20)
-    assert error.name == "AWS_AUTH_SIGNING_UNSUPPORTED_ALGORITHM" and "SigV4A" in error.message
-
-
 def test_body_is_hashed_from_its_start():
     body = io.BytesIO(b"0123456789")
     body.seek(5)

@@ -137,10 +137,11 @@ typedef struct awscrt_stream_arguments {
 PyObject *awscrt_http_stream_request(PyTypeObject *type, const awscrt_stream_arguments *arguments);
 PyObject *awscrt_http_version(int version);
 
-/* ---- credentials.c, signing.c ---- */
+/* ---- credentials.c, signing_config.c, signing.c, presign.c ---- */
 
 int awscrt_http_credentials_init(PyObject *module);
 int awscrt_http_signing_init(PyObject *module);
 extern CRT_HIDDEN PyMethodDef awscrt_http_sign_method;
+extern CRT_HIDDEN PyMethodDef awscrt_http_presign_method;
 
 #endif

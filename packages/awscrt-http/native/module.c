@@ -123,7 +123,8 @@ static PyMethodDef transport_method = {"transport", http_transport, METH_O,
                                        "Capsule of the transport of that name (crt/transport.h), or None."};
 
 static int add_functions(PyObject *module) {
-    PyMethodDef *const functions[] = {&awscrt_http_connect_method, &awscrt_http_sign_method, &transport_method,
+    PyMethodDef *const functions[] = {&awscrt_http_connect_method, &awscrt_http_sign_method,
+                                      &awscrt_http_presign_method, &transport_method,
                                       &use_stream_types_method, &report_unraisable_method};
     for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
         PyObject *function = PyCFunction_NewEx(functions[i], NULL, NULL);
