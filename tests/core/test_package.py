@@ -20,6 +20,8 @@ def core_alone(tmp_path):
     package = tmp_path / "awscrt"
     package.mkdir()
     for portion in awscrt.__path__:
+        for libraries in Path(portion).parent.glob("awscrt_core.libs"):  # beside the package in a repaired wheel
+            (tmp_path / libraries.name).symlink_to(libraries)
         for entry in Path(portion).iterdir():
             link = package / entry.name
             if entry.name.partition(".")[0] not in [*FEATURES, "__pycache__"] and not link.exists():
