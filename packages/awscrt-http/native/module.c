@@ -3,6 +3,7 @@
  */
 #define AWSCRT_CORE_IMPLEMENT
 #include "binding.h"
+#include "websocket.h"
 
 #define CRT_ERROR(code, name, message) {code, #name, message},
 /* By code, ascending. */
@@ -125,7 +126,9 @@ static PyMethodDef transport_method = {"transport", http_transport, METH_O,
 static int add_functions(PyObject *module) {
     PyMethodDef *const functions[] = {&awscrt_http_connect_method, &awscrt_http_sign_method,
                                       &awscrt_http_presign_method, &transport_method,
-                                      &use_stream_types_method, &report_unraisable_method};
+                                      &use_stream_types_method, &report_unraisable_method,
+                                      &awscrt_http_websocket_connect_method,
+                                      &awscrt_http_use_websocket_types_method};
     for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
         PyObject *function = PyCFunction_NewEx(functions[i], NULL, NULL);
         int status = PyModule_AddObjectRef(module, functions[i]->ml_name, function);
@@ -145,7 +148,8 @@ static int module_exec(PyObject *module) {
     if (intern_names() || find_base() || awscrt_http_headers_init(module) || awscrt_http_message_init(module) ||
         awscrt_http_connection_init(module) || awscrt_http_stream_init(module) ||
         awscrt_http_http2_stream_init(module) || awscrt_http_aio_stream_init(module) || awscrt_http_credentials_init(module) ||
-        awscrt_http_signing_init(module) || add_functions(module)) {
+        awscrt_http_signing_init(module) || awscrt_http_websocket_init(module) ||
+        awscrt_http_aio_websocket_init(module) || add_functions(module)) {
         return -1;
     }
     if (PyModule_AddIntConstant(module, "ABI_MAJOR", AWSCRT_HTTP_ABI_MAJOR) ||
