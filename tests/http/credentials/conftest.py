@@ -1,7 +1,6 @@
 """Fixtures of the credentials tests: a bare environment, profile files, a clock that only tests move."""
 
 import os
-import ssl
 from types import SimpleNamespace
 
 import pytest
@@ -113,21 +112,6 @@ def sts(monkeypatch):
     with services.SecurityTokenService() as service:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", service.url)
         yield service
-
-
-@pytest.fixture
-def server_context(tls_certs):
-    """A TLS context for servers; ``server_context(mutual=True)`` wants a certificate of the client."""
-
-    def make(mutual=False):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tls_certs.server.certificate_path, tls_certs.server.key_path)
-        if mutual:
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(tls_certs.ca_path)
-        return context
-
-    return make
 
 
 @pytest.fixture

@@ -110,6 +110,10 @@ class Service:
         """What the service does; the step of the given request is empty."""
         raise NotImplementedError
 
+    def is_disturbed(self, step: str) -> bool:
+        """True when the request at hand meets a fault; then it should change nothing."""
+        return bool(self._faults.get(step))
+
     def _take(self, step: str) -> Optional[Fault]:
         planned = self._faults.get(step)
         if not planned:
@@ -314,6 +318,8 @@ class SingleSignOn(Service):
     def _refresh(self, asked: Dict[str, Any]) -> Answer:
         if asked.get("grantType") != "refresh_token" or asked.get("refreshToken") != self.refresh_token:
             return "refresh", 400, _json({"error": "invalid_grant"})
+        if self.is_disturbed("refresh"):
+            return "refresh", 500, b""
         self.token += "-refreshed"
         self.refresh_token += "-refreshed"
         answer = {"accessToken": self.token, "expiresIn": 3600, "refreshToken": self.refresh_token}
@@ -332,6 +338,8 @@ class SignIn(Service):
             return NOT_FOUND
         if json.loads(request.body).get("refreshToken") != self.refresh_token:
             return "refresh", 403, _json({"error": "TOKEN_EXPIRED"})
+        if self.is_disturbed("refresh"):
+            return "refresh", 500, b""
         self.refresh_token += "-next"
         keys = {"accessKeyId": KEY_ID, "secretAccessKey": SECRET, "sessionToken": TOKEN}
         answer = {"accessToken": keys, "expiresIn": 900, "refreshToken": self.refresh_token, "tokenType": "aws_sigv4"}

@@ -48,7 +48,7 @@ def failed(code: int, detail: str, cause: Optional[BaseException] = None) -> Aws
     """
     known = from_code(code)
     if isinstance(known, AwsCrtError):
-        error = AwsCrtError(code, known.name, f"{known.message} {detail}")
+        error = AwsCrtError(code, known.name, f"{known.message.rstrip('.')}: {detail}")
     else:
         error = AwsCrtError(code, str(code), detail)
     error.__cause__ = cause
