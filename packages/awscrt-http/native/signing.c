@@ -224,7 +224,10 @@ static void sign(PyObject *future, PyObject *config_object, PyObject *request, c
         config.should_sign = was_answered;
         config.should_sign_user = answers;
     }
-    int code = crt_sign_message(awscrt_http_message_get(request), &config, credentials, &fault);
+    int code;
+    AWSCRT_LOCK(request);
+    code = crt_sign_message(awscrt_http_message_get(request), &config, credentials, &fault);
+    AWSCRT_UNLOCK();
     Py_XDECREF(answers);
     if (code) {
         awscrt_signing_fail(future, code, fault.detail);
