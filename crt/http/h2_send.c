@@ -56,6 +56,13 @@ static bool reads(const crt_h2_stream *stream) {
     return piece && piece->data && piece->data->kind == CRT_SOURCE_READER;
 }
 
+/* The older bytes are always in rooms[sending]. */
+static void turn_rooms(crt_h2_stream *stream) {
+    if (is_empty(&stream->rooms[stream->sending]) && !is_empty(&stream->rooms[!stream->sending])) {
+        stream->sending = !stream->sending;
+    }
+}
+
 static int read_ahead(crt_h2_stream *stream);
 
 static void on_read(void *user, int status, size_t n, bool eof) {
@@ -67,6 +74,7 @@ static void on_read(void *user, int status, size_t n, bool eof) {
         if (!status) {
             stream->rooms[stream->filling].end = n;
             stream->all_read = eof;
+            turn_rooms(stream);
             status = read_ahead(stream);
         }
         if (status) {
@@ -109,15 +117,13 @@ static size_t least(size_t a, uint64_t b) {
 }
 
 static size_t take_read(crt_h2_stream *stream, uint8_t *to, size_t room, bool *finished) {
-    if (is_empty(&stream->rooms[stream->sending])) {
-        stream->sending = !stream->sending;
-    }
     crt_h2_room *from = &stream->rooms[stream->sending];
     size_t n = least(room, from->end - from->start);
     if (n > 0) {
         memcpy(to, from->ptr + from->start, n);
     }
     from->start += n;
+    turn_rooms(stream);
     *finished = stream->all_read && is_empty(&stream->rooms[0]) && is_empty(&stream->rooms[1]);
     return n;
 }

@@ -1,0 +1,943 @@
+/* HTTP/2 streams: requests as fields, responses good and malformed, resets, bodies both ways, windows, cancelling. */
+#include "h2_support.h"
+
+/* ---- requests ---- */
+
+static void serve_one(h2_peer *h) {
+    if (h2_settings(h, NULL) && h2_request(h)) {
+        h->value = h->flags;
+        h2_respond(h, h->stream, "hello");
+        h2_drain(h);
+    }
+}
+
+static void a_request_becomes_fields(void **state) {
+    h2_peer h;
+    client c;
+    recorder r;
+    h2_start_silent(&h, serve_one, NULL);
+    h2_connect(&c, &h);
+    recorder_request(&r, &c,
+                     make_message("PUT", "/p?q",
+                                  (const char *[]){"X-Name", "Value", "Host", "example.com", "Connection", "close",
+                                                   "Transfer-Encoding", "chunked", "Upgrade", "x", "Keep-Alive", "1",
+                                                   "Proxy-Connection", "x", "TE", "trailers", "cookie", "a=b",
+                                                   "Authorization", "secret", NULL},
+                                  NULL));
+    assert_int_equal(crt_http_stream_activate(r.stream), 0);
+    assert_int_equal(crt_http_stream_activate(r.stream), 0);
+    expect_success(&r, 200, "hello");
+    assert_string_equal(r.headers, ":status=200\n");
+    recorder_free(&r);
+    client_end(&c);
+    assert_int_equal(c.shutdown.code, 0);
+    assert_string_equal(h.fields, ":method=PUT\n:scheme=http\n:authority=example.com\n:path=/p?q\nx-name=Value\n"
+                                  "te=trailers\ncookie=a=b\nauthorization=secret\n");
+    assert_true(h.value & H2_END_STREAM);
+    h2_end(&h);
+}
+
+static void requests_that_break_rules_are_refused(void **state) {
+    static const struct {
+        const char *method, *path, *name, *value;
+        int code;
+    } rows[] = {
+        {"", "/", NULL, NULL, AWS_ERROR_HTTP_INVALID_METHOD},
+        {"G T", "/", NULL, NULL, AWS_ERROR_HTTP_INVALID_METHOD},
+        {"GET", "", NULL, NULL, AWS_ERROR_HTTP_INVALID_PATH},
+        {"GET", "/a b", NULL, NULL, AWS_ERROR_HTTP_INVALID_PATH},
+        {"GET", "/", "a b", "c", AWS_ERROR_HTTP_INVALID_HEADER_NAME},
+        {"GET", "/", ":path", "/x", AWS_ERROR_HTTP_INVALID_HEADER_NAME},
+        {"GET", "/", "a", "b\r\nc", AWS_ERROR_HTTP_INVALID_HEADER_VALUE},
+    };
+    h2_peer h;
+    client c;
+    recorder r;
+    h2_start_silent(&h, serve_one, NULL);
+    h2_connect(&c, &h);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        crt_http_stream *stream = NULL;
+        crt_http_message *m = make_message(rows[i].method, rows[i].path,
+                                           (const char *[]){rows[i].name, rows[i].value, NULL}, NULL);
+        assert_int_equal(crt_http_stream_new(c.conn, m, &recorder_handler, NULL, &stream), rows[i].code);
+        assert_null(stream);
+        crt_http_message_release(m);
+    }
+    recorder_start(&r, &c, "/");
+    expect_success(&r, 200, "hello");
+    recorder_free(&r);
+    client_end(&c);
+    h2_end(&h);
+}
+
+/* ---- responses ---- */
+
+static void serve_everything(h2_peer *h) {
+    if (!h2_settings(h, NULL) || !h2_request(h)) {
+        return;
+    }
+    const uint32_t id = h->stream;
+    h2_head(h, id, 0, FIELDS(":status", "103", "link", "x"));
+    h2_head(h, id, 0, FIELDS(":status", "201", "cookie", "a=1", "x", "y", "cookie", "b=2", "connection", "keep-alive"));
+    h2_data(h, id, 0, "hello");
+    h2_frame(h, H2_DATA, H2_PADDED, id, "\3 wo___", 7);
+    h2_frame(h, 0xfa, 0xff, id, "unknown", 7); /* RFC 9113 section 4.1: ignored */
+    h2_frame(h, H2_PRIORITY, 0, id, "\0\0\0\0\1", 5);
+    h2_frame(h, H2_DATA, 0, id, "", 0);
+    h2_data(h, id, 0, "rld");
+    h2_head(h, id, H2_END_STREAM, FIELDS("trailer", "t"));
+    h2_drain(h);
+}
+
+typedef struct extras {
+    recorder r;
+    int interim;
+    char trailer[32];
+    size_t body_at_remote_end;
+    int remote_ends;
+} extras;
+
+static int on_interim(void *user, int status, const crt_http_header *headers, size_t count) {
+    ((extras *)user)->interim = status;
+    return 0;
+}
+
+static int on_trailers(void *user, const crt_http_header *headers, size_t count) {
+    extras *e = user;
+    snprintf(e->trailer, sizeof(e->trailer), "%zu:%.*s", count, (int)headers[0].name.len,
+             (const char *)headers[0].name.ptr);
+    return 0;
+}
+
+static void on_remote_end(void *user) {
+    extras *e = user;
+    e->remote_ends++;
+    e->body_at_remote_end = e->r.body_len;
+    latch_add(&e->r.headed, 1);
+}
+
+static const crt_http_stream_handler extras_handler = {recorder_on_head, NULL,          recorder_on_body, recorder_on_complete,
+                                                       on_remote_end,    on_interim, on_trailers};
+
+static void interim_padding_trailers_and_cookies(void **state) {
+    h2_peer h;
+    client c;
+    extras e = {.interim = 0};
+    h2_start_silent(&h, serve_everything, NULL);
+    h2_connect(&c, &h);
+    recorder_init(&e.r);
+    recorder_request_with(&e.r, &c, &extras_handler, make_message("GET", "/", NULL, NULL));
+    assert_int_equal(crt_http_stream_activate(e.r.stream), 0);
+    expect_success(&e.r, 201, "hello world");
+    assert_string_equal(e.r.headers, ":status=201\nx=y\nconnection=keep-alive\ncookie=a=1; b=2\n");
+    assert_int_equal(e.interim, 103);
+    assert_string_equal(e.trailer, "1:trailer");
+    assert_int_equal(e.remote_ends, 1);
+    assert_int_equal(e.body_at_remote_end, 11);
+    recorder_free(&e.r);
+    client_end(&c);
+    h2_end(&h);
+}
+
+/* A response to stream 1 that is malformed: up to three frames. */
+typedef struct malformed_row {
+    const char *name;
+    const char *const *head;
+    uint8_t head_flags;
+    const char *data;
+    const char *const *trailers;
+    uint8_t trailers_flags;
+} malformed_row;
+
+static void serve_malformed(h2_peer *h) {
+    const malformed_row *row = h->argument;
+    if (!h2_settings(h, NULL) || !h2_request(h)) {
+        return;
+    }
+    h2_head(h, 1, row->head_flags, row->head);
+    if (row->data) {
+        h2_data(h, 1, row->trailers ? 0 : H2_END_STREAM, row->data);
+    }
+    if (row->trailers) {
+        h2_head(h, 1, row->trailers_flags, row->trailers);
+    }
+    if (h2_until(h, H2_RST_STREAM)) {
+        h->value = h2_u32(h->payload);
+        h2_mark(h);
+    }
+    if (h2_request(h)) {
+        h2_respond(h, h->stream, "good");
+        h2_drain(h);
+    }
+}
+
+static void malformed_responses_end_their_stream_only(void **state) {
+    static const char *const ok[] = {":status", "200", NULL};
+    static const char *const upper[] = {":status", "200", "X-Upper", "1", NULL};
+    static const char *const no_status[] = {"a", "b", NULL};
+    static const char *const twice[] = {":status", "200", ":status", "200", NULL};
+    static const char *const late[] = {"a", "b", ":status", "200", NULL};
+    static const char *const pseudo[] = {":status", "200", ":path", "/", NULL};
+    static const char *const short_status[] = {":status", "20", NULL};
+    static const char *const te[] = {":status", "200", "te", "trailers", NULL};
+    static const char *const coding[] = {":status", "200", "transfer-encoding", "chunked", NULL};
+    static const char *const upgrade[] = {":status", "200", "upgrade", "x", NULL};
+    static const char *const keep[] = {":status", "200", "keep-alive", "1", NULL};
+    static const char *const proxy[] = {":status", "200", "proxy-connection", "x", NULL};
+    static const char *const lengths[] = {":status", "200", "content-length", "1", "content-length", "1", NULL};
+    static const char *const no_length[] = {":status", "200", "content-length", "x", NULL};
+    static const char *const five[] = {":status", "200", "content-length", "5", NULL};
+    static const char *const no_content[] = {":status", "204", "content-length", "5", NULL};
+    static const char *const interim[] = {":status", "100", NULL};
+    static const char *const switching[] = {":status", "101", NULL};
+    static const char *const value[] = {":status", "200", "a", "b\nc", NULL};
+    static const char *const empty_name[] = {":status", "200", "", "c", NULL};
+    static const char *const trailer[] = {"a", "b", NULL};
+    static const malformed_row rows[] = {
+        {"upper-case name", upper, H2_END_STREAM, NULL, NULL, 0},
+        {"no :status", no_status, H2_END_STREAM, NULL, NULL, 0},
+        {"two :status", twice, H2_END_STREAM, NULL, NULL, 0},
+        {"misplaced :status", late, H2_END_STREAM, NULL, NULL, 0},
+        {"other pseudo-header", pseudo, H2_END_STREAM, NULL, NULL, 0},
+        {"status of two digits", short_status, H2_END_STREAM, NULL, NULL, 0},
+        {"te", te, H2_END_STREAM, NULL, NULL, 0},
+        {"transfer-encoding", coding, H2_END_STREAM, NULL, NULL, 0},
+        {"upgrade", upgrade, H2_END_STREAM, NULL, NULL, 0},
+        {"keep-alive", keep, H2_END_STREAM, NULL, NULL, 0},
+        {"proxy-connection", proxy, H2_END_STREAM, NULL, NULL, 0},
+        {"two content-lengths", lengths, 0, NULL, NULL, 0},
+        {"unparsable content-length", no_length, 0, NULL, NULL, 0},
+        {"less than content-length", five, 0, "four", NULL, 0},
+        {"more than content-length", five, 0, "sixsix", NULL, 0},
+        {"content-length and no body", five, H2_END_STREAM, NULL, NULL, 0},
+        {"204 with content-length", no_content, H2_END_STREAM, NULL, NULL, 0},
+        {"1xx with END_STREAM", interim, H2_END_STREAM, NULL, NULL, 0},
+        {"101", switching, 0, NULL, NULL, 0},
+        {"trailers without END_STREAM", ok, 0, "data", trailer, 0},
+        {":status in trailers", ok, 0, "data", ok, H2_END_STREAM},
+        {"line break in a value", value, H2_END_STREAM, NULL, NULL, 0},
+        {"empty name", empty_name, H2_END_STREAM, NULL, NULL, 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        h2_peer h;
+        client c;
+        recorder bad, good;
+        h2_start_silent(&h, serve_malformed, &rows[i]);
+        h2_connect(&c, &h);
+        recorder_start(&bad, &c, "/");
+        recorder_wait(&bad);
+        if (bad.fault.code != AWS_ERROR_HTTP_PROTOCOL_ERROR) {
+            fail_msg("%s: code %d", rows[i].name, bad.fault.code);
+        }
+        latch_wait(&h.reached, 1);
+        assert_int_equal(h.value, NGHTTP2_PROTOCOL_ERROR);
+        recorder_start(&good, &c, "/");
+        expect_success(&good, 200, "good");
+        assert_true(crt_http_conn_is_open(c.conn));
+        recorder_free(&bad);
+        recorder_free(&good);
+        client_end(&c);
+        h2_end(&h);
+    }
+}
+
+static void serve_bodiless(h2_peer *h) {
+    if (h2_settings(h, NULL) && h2_request(h)) {
+        h2_head(h, 1, H2_END_STREAM, FIELDS(":status", "200", "content-length", "5"));
+    }
+    if (h2_request(h)) {
+        h2_head(h, 3, H2_END_STREAM, FIELDS(":status", "304", "content-length", "5"));
+        h2_drain(h);
+    }
+}
+
+static void head_and_304_have_no_body_whatever_the_length_says(void **state) {
+    h2_peer h;
+    client c;
+    recorder head, not_modified;
+    h2_start_silent(&h, serve_bodiless, NULL);
+    h2_connect(&c, &h);
+    recorder_request(&head, &c, make_message("HEAD", "/", NULL, NULL));
+    assert_int_equal(crt_http_stream_activate(head.stream), 0);
+    expect_success(&head, 200, "");
+    recorder_start(&not_modified, &c, "/");
+    expect_success(&not_modified, 304, "");
+    recorder_free(&head);
+    recorder_free(&not_modified);
+    client_end(&c);
+    h2_end(&h);
+}
+
+/* ---- resets ---- */
+
+typedef struct reset_row {
+    bool respond;
+    uint32_t error;
+    int code;
+} reset_row;
+
+static void serve_reset(h2_peer *h) {
+    const reset_row *row = h->argument;
+    if (h2_settings(h, NULL) && h2_request(h)) {
+        if (row->respond) {
+            h2_head(h, 1, H2_END_STREAM, FIELDS(":status", "403"));
+        }
+        h2_frame_u32(h, H2_RST_STREAM, 0, 1, row->error);
+        h2_drain(h);
+    }
+}
+
+static void resets_by_the_peer(void **state) {
+    static const reset_row rows[] = {
+        {false, NGHTTP2_NO_ERROR, AWS_ERROR_HTTP_RST_STREAM_RECEIVED},
+        {false, NGHTTP2_CANCEL, AWS_ERROR_HTTP_RST_STREAM_RECEIVED},
+        {false, NGHTTP2_REFUSED_STREAM, AWS_ERROR_HTTP_RST_STREAM_RECEIVED},
+        {true, NGHTTP2_INTERNAL_ERROR, AWS_ERROR_HTTP_RST_STREAM_RECEIVED},
+        {true, NGHTTP2_NO_ERROR, 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        h2_peer h;
+        client c;
+        recorder r;
+        h2_start_silent(&h, serve_reset, &rows[i]);
+        h2_connect(&c, &h);
+        recorder_request(&r, &c, make_message("PUT", "/", NULL, NULL));
+        assert_int_equal(crt_http_stream_expect_writes(r.stream), 0); /* the request does not end */
+        assert_int_equal(crt_http_stream_activate(r.stream), 0);
+        recorder_wait(&r);
+        assert_int_equal(r.fault.code, rows[i].code);
+        assert_int_equal(r.final_status, rows[i].respond ? 403 : 0);
+        assert_true(crt_http_conn_is_open(c.conn));
+        recorder_free(&r);
+        client_end(&c);
+        h2_end(&h);
+    }
+}
+
+static void serve_and_see_reset(h2_peer *h) {
+    if (!h2_settings(h, NULL) || !h2_request(h)) {
+        return;
+    }
+    h2_head(h, 1, 0, FIELDS(":status", "200"));
+    h2_data(h, 1, 0, "hello");
+    h2_mark(h);
+    if (h2_until(h, H2_RST_STREAM)) {
+        h->value = h2_u32(h->payload);
+        h2_data(h, 1, H2_END_STREAM, "late"); /* on its way when the reset came: ignored */
+    }
+    if (h2_request(h)) {
+        h2_respond(h, h->stream, "next");
+        h2_drain(h);
+    }
+}
+
+typedef void (*ending)(recorder *r);
+
+static void fail_head(recorder *r) {
+    r->head_result = 4242;
+}
+
+static void fail_body(recorder *r) {
+    r->body_result = 4242;
+}
+
+static void expect_own_end(ending before, bool cancel, int code, uint32_t error) {
+    h2_peer h;
+    client c;
+    recorder r, next;
+    h2_start_silent(&h, serve_and_see_reset, NULL);
+    h2_connect(&c, &h);
+    recorder_get(&r, &c, "/");
+    if (before) {
+        before(&r);
+    }
+    assert_int_equal(crt_http_stream_activate(r.stream), 0);
+    if (cancel) {
+        latch_wait(&h.reached, 1);
+        latch_wait(&r.fed, 5);
+        crt_http_stream_cancel(r.stream, code == AWS_ERROR_HTTP_STREAM_CANCELLED ? 0 : code);
+        crt_http_stream_cancel(r.stream, 1);
+    }
+    expect_failure(&r, code);
+    recorder_start(&next, &c, "/next");
+    expect_success(&next, 200, "next");
+    assert_int_equal(h.value, error);
+    recorder_free(&r);
+    recorder_free(&next);
+    client_end(&c);
+    h2_end(&h);
+}
+
+static void ends_of_our_own_reset_the_stream_only(void **state) {
+    expect_own_end(fail_head, false, 4242, NGHTTP2_INTERNAL_ERROR);
+    expect_own_end(fail_body, false, 4242, NGHTTP2_INTERNAL_ERROR);
+    expect_own_end(NULL, true, AWS_ERROR_HTTP_STREAM_CANCELLED, NGHTTP2_CANCEL);
+    expect_own_end(NULL, true, 4242, NGHTTP2_INTERNAL_ERROR);
+}
+
+/* ---- request bodies ---- */
+
+/* Reads a body, gives credit as it goes, checks the pattern. */
+static void serve_upload(h2_peer *h) {
+    size_t at = 0;
+    bool end = false;
+    if (!h2_settings(h, (const uint32_t[]){4, 1000, 5, 20000, 0}) || !h2_request(h)) {
+        return;
+    }
+    while (!end && h2_until(h, H2_DATA)) {
+        for (size_t i = 0; i < h->len; i++) {
+            if (h->payload[i] != h2_pattern(at + i)) {
+                h2_fail(h, "the body differs");
+                return;
+            }
+        }
+        at += h->len;
+        end = h->flags & H2_END_STREAM;
+        if (h->len > 20000) {
+            h2_fail(h, "a frame that is too large");
+        }
+        if (h->len > 0 && !end) {
+            h2_frame_u32(h, H2_WINDOW_UPDATE, 0, 1, (uint32_t)h->len);
+            h2_frame_u32(h, H2_WINDOW_UPDATE, 0, 0, (uint32_t)h->len);
+        }
+    }
+    h->value = (uint32_t)at;
+    h2_respond(h, 1, "ok");
+    h2_drain(h);
+}
+
+static void expect_upload(crt_source *body, size_t len) {
+    h2_peer h;
+    client c;
+    recorder r;
+    h2_start_silent(&h, serve_upload, NULL);
+    h2_connect(&c, &h);
+    recorder_request(&r, &c, make_message("PUT", "/", NULL, body));
+    assert_int_equal(crt_http_stream_activate(r.stream), 0);
+    expect_success(&r, 200, "ok");
+    assert_int_equal(h.value, len);
+    recorder_free(&r);
+    client_end(&c);
+    h2_end(&h);
+}
+
+static void request_bodies_keep_to_the_windows(void **state) {
+    enum { LEN = 300000 };
+    uint8_t *bytes = malloc(LEN);
+    for (size_t i = 0; i < LEN; i++) {
+        bytes[i] = h2_pattern(i);
+    }
+    crt_source memory = h2_memory(bytes, LEN), empty = h2_memory("", 0);
+    expect_upload(&memory, LEN);
+    expect_upload(&empty, 0);
+    const size_t pieces[] = {1000, 1 << 20};
+    for (size_t i = 0; i < 2; i++) {
+        h2_reader reader;
+        h2_reader_init(&reader, LEN, pieces[i], 0);
+        expect_upload(&reader.base, LEN);
+    }
+    h2_reader nothing;
+    h2_reader_init(&nothing, 0, 1, 0);
+    expect_upload(&nothing.base, 0);
+    FILE *file = tmpfile();
+    assert_int_equal(fwrite(bytes, 1, LEN, file), LEN);
+    fflush(file);
+    crt_source from_file = {memory.ops, {1}, CRT_SOURCE_FILE, {NULL, 0}, fileno(file), 0, LEN};
+    expect_upload(&from_file, LEN);
+    fclose(file);
+    free(bytes);
+}
+
+static void serve_failed_upload(h2_peer *h) {
+    if (h2_settings(h, NULL) && h2_request(h) && h2_until(h, H2_RST_STREAM)) {
+        h->value = h2_u32(h->payload);
+    }
+    if (h2_request(h)) {
+        h2_respond(h, h->stream, "good");
+        h2_drain(h);
+    }
+}
+
+static void a_failing_body_resets_the_stream_only(void **state) {
+    h2_peer h;
+    client c;
+    recorder r, good;
+    h2_reader reader;
+    h2_reader_init(&reader, 1000, 1000, AWS_IO_STREAM_READ_FAILED);
+    h2_start_silent(&h, serve_failed_upload, NULL);
+    h2_connect(&c, &h);
+    recorder_request(&r, &c, make_message("PUT", "/", NULL, &reader.base));
+    assert_int_equal(crt_http_stream_activate(r.stream), 0);
+    expect_failure(&r, AWS_IO_STREAM_READ_FAILED);
+    recorder_start(&good, &c, "/");
+    expect_success(&good, 200, "good");
+    assert_int_equal(h.value, NGHTTP2_INTERNAL_ERROR);
+    recorder_free(&r);
+    recorder_free(&good);
+    client_end(&c);
+    h2_end(&h);
+}
+
+/* ---- writes ---- */
+
+typedef struct written {
+    latch done;
+    int status[8];
+} written;
+
+static void on_written(void *user, int status) {
+    written *w = user;
+    w->status[latch_count(&w->done)] = status;
+    latch_add(&w->done, 1);
+}
+
+static void serve_writes(h2_peer *h) {
+    size_t at = 0;
+    bool end = false;
+    if (!h2_settings(h, NULL) || !h2_request(h)) {
+        return;
+    }
+    while (!end && h2_until(h, H2_DATA)) {
+        memcpy(h->fields + at, h->payload, h->len);
+        at += h->len;
+        end = h->flags & H2_END_STREAM;
+    }
+    h->fields[at] = 0;
+    h2_respond(h, 1, "ok");
+    h2_drain(h);
+}
+
+static void writes_go_out_in_order_behind_the_body(void **state) {
+    h2_peer h;
+    client c;
+    recorder r;
+    written w = {.status = {-1, -1, -1, -1}};
+    crt_source body = h2_memory("body ", 5), one = h2_memory("one ", 4), none = h2_memory("", 0);
+    latch_init(&w.done);
+    h2_start_silent(&h, serve_writes, NULL);
+    h2_connect(&c, &h);
+    recorder_request(&r, &c, make_message("PUT", "/", NULL, &body));
+    assert_int_equal(crt_http_stream_write(r.stream, &one, false, on_written, &w),
+                     AWS_ERROR_HTTP_MANUAL_WRITE_NOT_ENABLED);
+    assert_int_equal(crt_http_stream_expect_writes(r.stream), 0);
+    assert_int_equal(crt_http_stream_write(r.stream, &one, false, on_written, &w), AWS_ERROR_HTTP_STREAM_NOT_ACTIVATED);
+    assert_int_equal(crt_http_stream_activate(r.stream), 0);
+    assert_int_equal(crt_http_stream_write(r.stream, &one, false, on_written, &w), 0);
+    assert_int_equal(crt_http_stream_write(r.stream, &none, false, on_written, &w), 0);
+    latch_wait(&w.done, 2);
+    assert_int_equal(crt_http_stream_write(r.stream, &one, false, NULL, NULL), 0);
+    assert_int_equal(crt_http_stream_write(r.stream, NULL, true, on_written, &w), 0);
+    assert_int_equal(crt_http_stream_write(r.stream, NULL, true, on_written, &w),
+                     AWS_ERROR_HTTP_MANUAL_WRITE_HAS_COMPLETED);
+    expect_success(&r, 200, "ok");
+    assert_int_equal(crt_http_stream_write(r.stream, NULL, true, on_written, &w), AWS_ERROR_HTTP_STREAM_HAS_COMPLETED);
+    assert_int_equal(latch_count(&w.done), 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(w.status[i], 0);
+    }
+    assert_string_equal(h.fields, "body one one ");
+    recorder_free(&r);
+    client_end(&c);
+    h2_end(&h);
+    latch_destroy(&w.done);
+}
+
+static void serve_reset_on_go(h2_peer *h) {
+    if (h2_settings(h, (const uint32_t[]){4, 2, 0}) && h2_request(h) && h2_until(h, H2_DATA) && h2_wait(h)) {
+        h2_frame_u32(h, H2_RST_STREAM, 0, 1, NGHTTP2_CANCEL);
+        h2_drain(h);
+    }
+}
+
+static void queued_writes_end_with_the_stream(void **state) {
+    h2_peer h;
+    client c;
+    recorder r;
+    written w = {.status = {-1, -1}};
+    crt_source text = h2_memory("more than the window", 20);
+    latch_init(&w.done);
+    h2_start_silent(&h, serve_reset_on_go, NULL);
+    h2_connect(&c, &h);
+    recorder_request(&r, &c, make_message("PUT", "/", NULL, NULL));
+    assert_int_equal(crt_http_stream_expect_writes(r.stream), 0);
+    assert_int_equal(crt_http_stream_activate(r.stream), 0);
+    for (int i = 0; i < 4; i++) { /* far more than 65,535, which the client knows of before the SETTINGS */
+        assert_int_equal(crt_http_stream_write(r.stream, &text, false, NULL, NULL), 0);
+    }
+    enum { LEN = 100000 };
+    char *bytes = calloc(1, LEN);
+    crt_source large = h2_memory(bytes, LEN);
+    assert_int_equal(crt_http_stream_write(r.stream, &large, false, on_written, &w), 0);
+    assert_int_equal(crt_http_stream_write(r.stream, &text, true, on_written, &w), 0);
+    peer_go(&h.base);
+    expect_failure(&r, AWS_ERROR_HTTP_RST_STREAM_RECEIVED);
+    latch_wait(&w.done, 2);
+    assert_int_equal(w.status[0], AWS_ERROR_HTTP_STREAM_HAS_COMPLETED);
+    assert_int_equal(w.status[1], AWS_ERROR_HTTP_STREAM_HAS_COMPLETED);
+    recorder_free(&r);
+    client_end(&c);
+    h2_end(&h);
+    latch_destroy(&w.done);
+    free(bytes);
+}
+
+static void a_failing_write_fails_the_stream_and_the_others(void **state) {
+    h2_peer h;
+    client c;
+    recorder r, good;
+    written w = {.status = {-1, -1}};
+    h2_reader bad;
+    crt_source text = h2_memory("never sent", 10);
+    h2_reader_init(&bad, 10, 10, 1234);
+    latch_init(&w.done);
+    h2_start_silent(&h, serve_failed_upload, NULL);
+    h2_connect(&c, &h);
+    recorder_request(&r, &c, make_message("PUT", "/", NULL, NULL));
+    assert_int_equal(crt_http_stream_expect_writes(r.stream), 0);
+    assert_int_equal(crt_http_stream_activate(r.stream), 0);
+    assert_int_equal(crt_http_stream_write(r.stream, &bad.base, false, on_written, &w), 0);
+    /* Refused when the failure was faster. */
+    int status = crt_http_stream_write(r.stream, &text, true, on_written, &w);
+    expect_failure(&r, 1234);
+    latch_wait(&w.done, status ? 1 : 2);
+    assert_int_equal(w.status[0], 1234);
+    assert_int_equal(status ? status : w.status[1], AWS_ERROR_HTTP_STREAM_HAS_COMPLETED);
+    recorder_start(&good, &c, "/");
+    expect_success(&good, 200, "good");
+    recorder_free(&r);
+    recorder_free(&good);
+    client_end(&c);
+    h2_end(&h);
+    latch_destroy(&w.done);
+}
+
+/* ---- response bodies: windows and consumers ---- */
+
+/* Sends as much body as the window allows, `total` in the end. */
+static void serve_download(h2_peer *h) {
+    const size_t total = *(const size_t *)h->argument;
+    uint8_t chunk[16384];
+    size_t sent = 0;
+    uint64_t window = 65535;
+    if (!h2_settings(h, NULL) || !h2_frame(h, H2_SETTINGS, H2_ACK, 0, "", 0)) {
+        return;
+    }
+    for (size_t i = 0; i + 6 <= h->hello_len; i += 6) {
+        window = h->hello[i + 1] == 4 ? h2_u32(h->hello + i + 2) : window;
+    }
+    if (!h2_request(h)) {
+        return;
+    }
+    h2_head(h, 1, 0, FIELDS(":status", "200"));
+    while (sent < total) {
+        uint64_t room = window + h->window_given[1] - sent;
+        size_t n = total - sent < sizeof(chunk) ? total - sent : sizeof(chunk);
+        if (room == 0) {
+            h2_mark(h);
+            if (!h2_until(h, H2_WINDOW_UPDATE)) {
+                return;
+            }
+            continue;
+        }
+        n = n < room ? n : (size_t)room;
+        for (size_t i = 0; i < n; i++) {
+            chunk[i] = h2_pattern(sent + i);
+        }
+        if (!h2_frame(h, H2_DATA, 0, 1, chunk, n)) {
+            return;
+        }
+        sent += n;
+    }
+    h2_frame(h, H2_DATA, H2_END_STREAM, 1, "", 0);
+    h2_drain(h);
+}
+
+static void expect_pattern(const recorder *r, size_t len) {
+    assert_int_equal(r->body_len, len);
+    for (size_t i = 0; i < len; i++) {
+        if ((uint8_t)r->body[i] != h2_pattern(i)) {
+            fail_msg("byte %zu differs", i);
+        }
+    }
+}
+
+static void automatic_windows_grow_with_the_flow(void **state) {
+    static const size_t total = 4 << 20;
+    h2_peer h;
+    client c;
+    recorder r;
+    h2_start_silent(&h, serve_download, &total);
+    h2_connect(&c, &h);
+    recorder_start(&r, &c, "/");
+    recorder_wait(&r);
+    assert_int_equal(r.fault.code, 0);
+    expect_pattern(&r, total);
+    recorder_free(&r);
+    client_end(&c);
+    assert_true(h.window_given[1] > total); /* 65,535 and what was consumed would be less */
+    h2_end(&h);
+}
+
+static void manual_windows_wait_for_credit(void **state) {
+    static const size_t total = 100;
+    h2_peer h;
+    client c;
+    recorder r;
+    h2_start_silent(&h, serve_download, &total);
+    crt_http_connect_options options = h2_options(&c, &h);
+    options.manual_window = true;
+    options.initial_window = 10;
+    options.stream_window_threshold = 1000;
+    h2_connect_with(&c, &options);
+    recorder_get(&r, &c, "/");
+    crt_http_stream_update_window(r.stream, 1000); /* there is no window yet */
+    assert_int_equal(crt_http_stream_activate(r.stream), 0);
+    latch_wait(&h.reached, 1);
+    latch_wait(&r.fed, 10);
+    crt_http_stream_update_window(r.stream, 50);
+    latch_wait(&h.reached, 2);
+    latch_wait(&r.fed, 60);
+    assert_int_equal(latch_count(&r.fed), 60);
+    crt_http_stream_update_window(r.stream, UINT64_MAX);
+    recorder_wait(&r);
+    assert_int_equal(r.fault.code, 0);
+    expect_pattern(&r, total);
+    recorder_free(&r);
+    client_end(&c);
+    assert_int_equal(h.hello_len, 6);
+    assert_memory_equal(h.hello, "\0\4\0\0\0\12", 6);
+    assert_true(h.window_given[1] <= (uint64_t)50 + 0x7fffffff);
+    h2_end(&h);
+}
+
+/* Sends 40,000 bytes, then says go by a mark, and adds up the credit it gets. */
+static void serve_batched(h2_peer *h) {
+    static const char bytes[10000];
+    if (!h2_settings(h, NULL) || !h2_request(h)) {
+        return;
+    }
+    h2_head(h, 1, 0, FIELDS(":status", "200"));
+    for (int i = 0; i < 4; i++) {
+        h2_frame(h, H2_DATA, 0, 1, bytes, sizeof(bytes));
+    }
+    if (h2_until(h, H2_WINDOW_UPDATE)) {
+        h->value = h2_u32(h->payload);
+        h2_frame(h, H2_DATA, H2_END_STREAM, 1, "", 0);
+        h2_drain(h);
+    }
+}
+
+static void credit_is_sent_as_one_sum_below_the_threshold(void **state) {
+    for (int of_connection = 0; of_connection < 2; of_connection++) {
+        h2_peer h;
+        client c;
+        recorder r;
+        h2_start_silent(&h, serve_batched, NULL);
+        crt_http_connect_options options = h2_options(&c, &h);
+        options.manual_window = true;
+        options.initial_window = of_connection ? 1 << 20 : 65535;
+        options.manual_conn_window = of_connection;
+        h2_connect_with(&c, &options);
+        recorder_start(&r, &c, "/");
+        latch_wait(&r.fed, 20000); /* 45,535 are left: not below the threshold yet */
+        if (of_connection) {
+            crt_http_conn_update_window(c.conn, 5);
+            latch_wait(&r.fed, 40000);
+            crt_http_conn_update_window(c.conn, 40000);
+        } else {
+            crt_http_stream_update_window(r.stream, 5);
+            latch_wait(&r.fed, 40000);
+            crt_http_stream_update_window(r.stream, 40000);
+        }
+        recorder_wait(&r);
+        assert_int_equal(r.fault.code, 0);
+        recorder_free(&r);
+        client_end(&c);
+        h2_end(&h);
+    }
+}
+
+/* A consumer with room for a few bytes at a time, which it gives on demand. */
+typedef struct slow {
+    recorder r;
+    client *c;
+    uint8_t room[1000];
+    bool open;
+    latch asked;
+} slow;
+
+static void slow_space(void *user, uint64_t want, crt_span *space) {
+    slow *s = user;
+    if (s->open) {
+        s->open = false;
+        *space = (crt_span){s->room, sizeof(s->room)};
+    } else {
+        latch_add(&s->asked, 1);
+    }
+}
+
+static const crt_http_stream_handler slow_handler = {recorder_on_head, slow_space, recorder_on_body, recorder_on_complete};
+
+static void slow_go_on(void *arg) {
+    slow *s = arg;
+    s->open = true;
+    crt_http_stream_resume(s->r.stream);
+}
+
+static void serve_then_hang_up(h2_peer *h) {
+    char body[3001];
+    memset(body, 'x', 3000);
+    body[3000] = 0;
+    if (h2_settings(h, NULL) && h2_request(h)) {
+        h2_head(h, 1, 0, FIELDS(":status", "200", "content-length", "3000"));
+        h2_data(h, 1, H2_END_STREAM, body);
+        h2_goaway(h, 1, NGHTTP2_NO_ERROR);
+    }
+}
+
+static void what_was_received_outlives_the_connection(void **state) {
+    h2_peer h;
+    client c;
+    slow s = {.open = false};
+    h2_start_silent(&h, serve_then_hang_up, NULL);
+    h2_connect(&c, &h);
+    recorder_init(&s.r);
+    latch_init(&s.asked);
+    recorder_request_with(&s.r, &c, &slow_handler, make_message("GET", "/", NULL, NULL));
+    assert_int_equal(crt_http_stream_activate(s.r.stream), 0);
+    expect_shutdown(&c, AWS_IO_SOCKET_CLOSED);
+    assert_int_equal(latch_count(&s.r.done), 0);
+    for (int i = 0; i < 3; i++) {
+        on_loop(c.loop, slow_go_on, &s);
+    }
+    recorder_wait(&s.r);
+    assert_int_equal(s.r.fault.code, 0);
+    assert_int_equal(s.r.body_len, 3000);
+    recorder_free(&s.r);
+    latch_destroy(&s.asked);
+    crt_http_conn_release(c.conn);
+    c.conn = NULL;
+    client_end(&c);
+    h2_end(&h);
+}
+
+static void serve_slowly_read(h2_peer *h) {
+    static const size_t total = 200000;
+    h->argument = &total;
+    serve_download(h);
+}
+
+static void a_paused_consumer_stops_the_peer(void **state) {
+    h2_peer h;
+    client c;
+    slow s = {.open = false};
+    h2_start_silent(&h, serve_slowly_read, NULL);
+    h2_connect(&c, &h);
+    recorder_init(&s.r);
+    latch_init(&s.asked);
+    recorder_request_with(&s.r, &c, &slow_handler, make_message("GET", "/", NULL, NULL));
+    assert_int_equal(crt_http_stream_activate(s.r.stream), 0);
+    latch_wait(&h.reached, 1); /* the window is used up */
+    assert_int_equal(latch_count(&s.r.fed), 0);
+    for (size_t i = 0; i < 200; i++) {
+        latch_wait(&s.asked, 1);
+        size_t before = latch_count(&s.r.fed);
+        on_loop(c.loop, slow_go_on, &s);
+        if (i < 199) { /* 1,000 at a time, or what is there of a frame */
+            latch_wait(&s.r.fed, before + 1);
+        }
+        if (latch_count(&s.r.done)) {
+            break;
+        }
+    }
+    while (!latch_count(&s.r.done)) {
+        on_loop(c.loop, slow_go_on, &s);
+    }
+    recorder_wait(&s.r);
+    assert_int_equal(s.r.fault.code, 0);
+    expect_pattern(&s.r, 200000);
+    recorder_free(&s.r);
+    latch_destroy(&s.asked);
+    client_end(&c);
+    h2_end(&h);
+}
+
+static void cancelling_a_paused_stream_ends_it(void **state) {
+    h2_peer h;
+    client c;
+    slow s = {.open = false};
+    h2_start_silent(&h, serve_one, NULL);
+    h2_connect(&c, &h);
+    recorder_init(&s.r);
+    latch_init(&s.asked);
+    recorder_request_with(&s.r, &c, &slow_handler, make_message("GET", "/", NULL, NULL));
+    assert_int_equal(crt_http_stream_activate(s.r.stream), 0);
+    latch_wait(&s.asked, 1);
+    crt_http_stream_cancel(s.r.stream, 0);
+    expect_failure(&s.r, AWS_ERROR_HTTP_STREAM_CANCELLED);
+    recorder_free(&s.r);
+    latch_destroy(&s.asked);
+    client_end(&c);
+    h2_end(&h);
+}
+
+/* ---- requests that never go out ---- */
+
+static void serve_nothing_until_go(h2_peer *h) {
+    if (h2_settings(h, (const uint32_t[]){4, 0x7fffffff, 0}) &&
+        h2_frame_u32(h, H2_WINDOW_UPDATE, 0, 0, 0x7fffffff - 65535) && h2_wait(h)) {
+        h2_drain(h);
+    }
+}
+
+static void a_request_cancelled_while_the_transport_is_busy(void **state) {
+    enum { LEN = 32 << 20 };
+    h2_peer h;
+    client c;
+    recorder big, r;
+    char *bytes = calloc(1, LEN);
+    crt_source body = h2_memory(bytes, LEN);
+    h2_start_silent(&h, serve_nothing_until_go, NULL);
+    h2_connect(&c, &h);
+    recorder_request(&big, &c, make_message("PUT", "/", NULL, &body));
+    assert_int_equal(crt_http_stream_activate(big.stream), 0);
+    while (crt_http_stream_unsent(big.stream) < 512 * 1024) { /* read from the wrong thread, but only grows here */
+        uv_sleep(1);
+    }
+    recorder_start(&r, &c, "/");
+    crt_http_stream_cancel(r.stream, 0);
+    peer_go(&h.base);
+    expect_failure(&r, AWS_ERROR_HTTP_STREAM_CANCELLED);
+    crt_http_conn_close(c.conn);
+    recorder_wait(&big);
+    recorder_free(&big);
+    recorder_free(&r);
+    client_end(&c);
+    h2_end(&h);
+    free(bytes);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        leak_checked(a_request_becomes_fields),
+        leak_checked(requests_that_break_rules_are_refused),
+        leak_checked(interim_padding_trailers_and_cookies),
+        leak_checked(malformed_responses_end_their_stream_only),
+        leak_checked(head_and_304_have_no_body_whatever_the_length_says),
+        leak_checked(resets_by_the_peer),
+        leak_checked(ends_of_our_own_reset_the_stream_only),
+        leak_checked(request_bodies_keep_to_the_windows),
+        leak_checked(a_failing_body_resets_the_stream_only),
+        leak_checked(writes_go_out_in_order_behind_the_body),
+        leak_checked(queued_writes_end_with_the_stream),
+        leak_checked(a_failing_write_fails_the_stream_and_the_others),
+        leak_checked(automatic_windows_grow_with_the_flow),
+        leak_checked(manual_windows_wait_for_credit),
+        leak_checked(credit_is_sent_as_one_sum_below_the_threshold),
+        leak_checked(what_was_received_outlives_the_connection),
+        leak_checked(a_paused_consumer_stops_the_peer),
+        leak_checked(cancelling_a_paused_stream_ends_it),
+        leak_checked(a_request_cancelled_while_the_transport_is_busy),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
