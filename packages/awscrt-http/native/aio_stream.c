@@ -137,8 +137,29 @@ static void take_body(stream_data *data, const awscrt_batch *batch) {
 
 /* ---- events ---- */
 
+static int keep_note(stream_data *data, const awscrt_note *note) {
+    PyObject *headers = awscrt_head_list(&note->head);
+    if (!headers || note->status == 0) {
+        Py_XDECREF(data->trailers);
+        data->trailers = headers;
+        return headers ? 0 : -1;
+    }
+    PyObject *entry = Py_BuildValue("(iN)", note->status, headers);
+    if (!data->interim) {
+        data->interim = PyList_New(0);
+    }
+    int status = entry && data->interim ? PyList_Append(data->interim, entry) : -1;
+    Py_XDECREF(entry);
+    return status;
+}
+
 static void take(PyObject *self, awscrt_batch *batch) {
     stream_data *data = of(self);
+    for (const awscrt_note *note = batch->notes; note; note = note->next) {
+        if (keep_note(data, note)) {
+            awscrt_report(data->loop);
+        }
+    }
     if (batch->has_head) {
         data->status = batch->status;
         data->head = batch->head;
@@ -232,6 +253,18 @@ static PyObject *wait_completion(PyObject *self, PyObject *unused) {
     return awscrt_stream_check(data) ? wait_in(data, &data->completion_waiters) : NULL;
 }
 
+static PyObject *copy_of(PyObject *list) {
+    return list ? PyList_GetSlice(list, 0, PyList_Size(list)) : PyList_New(0);
+}
+
+static PyObject *interim(PyObject *self, PyObject *unused) {
+    return copy_of(of(self)->interim);
+}
+
+static PyObject *trailers(PyObject *self, PyObject *unused) {
+    return copy_of(of(self)->trailers);
+}
+
 static PyObject *result(PyObject *self, PyObject *unused) {
     stream_data *data = of(self);
     return data->failure ? raise_failure(data) : PyLong_FromLong(data->status);
@@ -239,12 +272,12 @@ static PyObject *result(PyObject *self, PyObject *unused) {
 
 /* ---- construction ---- */
 
-/* (connection, request, loop, manual_write): binds and activates. */
+/* (connection, request, loop, manual_write, body, readinto, expect_continue, timeouts): binds and activates. */
 static PyObject *start(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
     stream_data *data = of(self);
-    int manual_write = nargs == 4 ? PyObject_IsTrue(args[3]) : 0;
-    if (nargs != 4) {
-        PyErr_SetString(PyExc_TypeError, "_start() takes a connection, a request, an asyncio loop and a bool");
+    int manual_write = nargs == 8 ? PyObject_IsTrue(args[3]) : 0;
+    if (nargs != 8) {
+        PyErr_SetString(PyExc_TypeError, "_start() takes eight arguments");
         return NULL;
     }
     if (manual_write < 0) {
@@ -265,12 +298,13 @@ static PyObject *start(PyObject *self, PyObject *const *args, Py_ssize_t nargs) 
         .mailbox = mailbox,
         .wants_head = true,
         .wants_body = true,
-        .expects_writes = manual_write,
+        .wants_notes = true,
         .take = take,
     };
-    int failed = awscrt_stream_bind(data, args[1], &options);
+    const awscrt_request_extras extras = {NULL, NULL, args[4], args[5], args[6], args[7]};
+    int failed = awscrt_stream_bind(data, args[1], &options, &extras);
     awscrt_mailbox_release(mailbox);
-    if (failed || awscrt_exchange_activate(data->exchange, self)) {
+    if (failed || awscrt_stream_begin(self)) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -295,7 +329,7 @@ static void aio_dealloc(PyObject *self) {
 
 static PyMethodDef aio_methods[] = {
     {"_start", (PyCFunction)(void (*)(void))start, METH_FASTCALL, 
-     "(connection, request, loop, manual_write): sends the request."},
+     "(connection, request, loop, manual_write, body, readinto, expect_continue, timeouts): sends the request."},
     {"_wait_head", wait_head, METH_NOARGS, "None when the head is there or never comes, else a future to await."},
     {"_status", status, METH_NOARGS, "Status of the response; raises what ended the stream before it."},
     {"_headers", headers, METH_NOARGS, "New list of (name, value); raises what ended the stream before them."},
@@ -306,6 +340,8 @@ static PyMethodDef aio_methods[] = {
      "HTTP/2: future of whether a piece of the request body was sent; False when the stream is over."},
     {"_end_writes", awscrt_http2_end_writes, METH_NOARGS, "HTTP/2: ends the request body."},
     {"_cancel", awscrt_http2_cancel, METH_NOARGS, "HTTP/2: ends the stream."},
+    {"_interim", interim, METH_NOARGS, "List of (status, headers)."},
+    {"_trailers", trailers, METH_NOARGS, "List of (name, value)."},
     {"_result", result, METH_NOARGS, "Status of the response, or raises what ended the stream."},
     {NULL, NULL, 0, NULL},
 };

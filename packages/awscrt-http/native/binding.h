@@ -68,6 +68,7 @@ typedef struct awscrt_params {
     const char *const *names;
     int required;
     int count;
+    int positional; /* those behind so many are given by keyword; 0: none */
 } awscrt_params;
 
 /* METH_FASTCALL | METH_KEYWORDS arguments into out[count] (borrowed, NULL when absent). 0, or -1 + TypeError. */
@@ -124,6 +125,16 @@ int awscrt_http_stream_init(PyObject *module);
 int awscrt_http_http2_stream_init(PyObject *module);
 int awscrt_http_aio_stream_init(PyObject *module);
 
+/* What a request may have beyond its message; borrowed, NULL or None when absent. */
+typedef struct awscrt_request_extras {
+    PyObject *on_interim;
+    PyObject *on_trailers;
+    PyObject *body;            /* a buffer, a stream, or an iterable of buffers: follows body_stream */
+    PyObject *readinto;        /* a writable buffer or a binary file */
+    PyObject *expect_continue; /* seconds */
+    PyObject *timeouts;        /* awscrt.http.HttpTimeouts */
+} awscrt_request_extras;
+
 /* What streams with callbacks are made of; callbacks NULL or None when absent. */
 typedef struct awscrt_stream_arguments {
     PyObject *connection;
@@ -131,8 +142,11 @@ typedef struct awscrt_stream_arguments {
     PyObject *on_response;
     PyObject *on_body;
     bool manual_write;
+    awscrt_request_extras extras;
 } awscrt_stream_arguments;
 
+/* Reads HttpTimeouts or None. 0, or -1 + exception. */
+int awscrt_http_timeouts_get(PyObject *timeouts, crt_http_timeouts *out);
 /* connection.request() */
 PyObject *awscrt_http_stream_request(PyTypeObject *type, const awscrt_stream_arguments *arguments);
 PyObject *awscrt_http_version(int version);

@@ -126,6 +126,7 @@ enum connect_argument {
     INITIAL_WINDOW,
     READ_BUFFER,
     HTTP2_OPTIONS,
+    TIMEOUTS,
     CONNECT_ARGUMENTS,
 };
 
@@ -189,7 +190,8 @@ static int options_of(PyObject *const *given, awscrt_conn *conn, borrowed *b, cr
         awscrt_http_proxy_get(given[PROXY_OPTIONS], &b->proxy, &b->proxy_tls, &b->keep_proxy) ||
         awscrt_http_size_argument(given[INITIAL_WINDOW], &options->initial_window) ||
         awscrt_http_size_argument(given[READ_BUFFER], &read_buffer) ||
-        awscrt_http2_options(given[HTTP2_OPTIONS], conn, options, &b->settings)) {
+        awscrt_http2_options(given[HTTP2_OPTIONS], conn, options, &b->settings) ||
+        awscrt_http_timeouts_get(given[TIMEOUTS], &options->timeouts)) {
         return -1;
     }
     if (b->proxy.host && b->proxy.kind == CRT_HTTP_PROXY_FORWARDING && b->tls.ctx) {
@@ -284,7 +286,7 @@ static PyObject *http_connect(PyObject *module, PyObject *const *args, Py_ssize_
 PyMethodDef awscrt_http_connect_method = {
     "connect", (PyCFunction)(void (*)(void))http_connect, METH_FASTCALL,
     "connect(type, http2_type, host_name, port, bootstrap, socket_options, tls_connection_options, proxy_options, "
-    "manual_window_management, initial_window_size, read_buffer_capacity, http2_options, /)\n--\n\nFuture of a "
+    "manual_window_management, initial_window_size, read_buffer_capacity, http2_options, timeouts, /)\n--\n\nFuture of a "
     "connection, of the class for the version that is spoken; None for a version that must not be. Unusable arguments "
     "fail the future."};
 
@@ -330,21 +332,12 @@ static PyObject *connection_close(PyObject *self, PyObject *unused) {
     return Py_NewRef(conn->shutdown_future);
 }
 
-static PyObject *connection_request(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
-    static const char *const names[] = {"request", "on_response", "on_body"};
-    const awscrt_params params = {"request", names, 1, 3};
-    PyObject *given[3];
-    if (awscrt_http_args(&params, args, nargs, kwnames, given)) {
-        return NULL;
-    }
-    const awscrt_stream_arguments stream = {self, given[0], given[1], given[2], false};
-    return awscrt_http_stream_request(awscrt_http.stream_type, &stream);
-}
-
-static PyObject *http2_request(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
-    static const char *const names[] = {"request", "on_response", "on_body", "manual_write"};
-    const awscrt_params params = {"request", names, 1, 4};
-    PyObject *given[4];
+static PyObject *request_of(PyTypeObject *type, int positional, PyObject *self, PyObject *const *args,
+                            Py_ssize_t nargs, PyObject *kwnames) {
+    static const char *const names[] = {"request",  "on_response", "on_body",  "manual_write",    "on_interim",
+                                        "on_trailers", "body",     "readinto", "expect_continue", "timeouts"};
+    const awscrt_params params = {"request", names, 1, 10, positional};
+    PyObject *given[10];
     if (awscrt_http_args(&params, args, nargs, kwnames, given)) {
         return NULL;
     }
@@ -352,8 +345,19 @@ static PyObject *http2_request(PyObject *self, PyObject *const *args, Py_ssize_t
     if (manual_write < 0) {
         return NULL;
     }
-    const awscrt_stream_arguments stream = {self, given[0], given[1], given[2], manual_write};
-    return awscrt_http_stream_request(awscrt_http.http2_stream_type, &stream);
+    const awscrt_stream_arguments stream = {
+        self, given[0], given[1], given[2], manual_write,
+        {given[4], given[5], given[6], given[7], given[8], given[9]},
+    };
+    return awscrt_http_stream_request(type, &stream);
+}
+
+static PyObject *connection_request(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
+    return request_of(awscrt_http.stream_type, 3, self, args, nargs, kwnames);
+}
+
+static PyObject *http2_request(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
+    return request_of(awscrt_http.http2_stream_type, 4, self, args, nargs, kwnames);
 }
 
 static PyObject *get_shutdown_future(PyObject *self, void *unused) {
@@ -479,10 +483,23 @@ static PyMethodDef client_methods[] = {
      "close($self)\n--\n\nStarts an orderly shutdown; unfinished streams end with AWS_ERROR_HTTP_CONNECTION_CLOSED.\n\n"
      ":returns: ``shutdown_future``"},
     {"request", (PyCFunction)(void (*)(void))connection_request, METH_FASTCALL | METH_KEYWORDS,
-     "request($self, request, on_response=None, on_body=None)\n--\n\n"
+     "request($self, request, on_response=None, on_body=None, *, manual_write=False, on_interim=None, on_trailers=None, body=None, "
+     "readinto=None, expect_continue=None, timeouts=None)\n--\n\n"
      "Makes a stream for a request. Nothing is sent before its ``activate()``.\n\n"
      ":param on_response: called once as ``on_response(http_stream=, status_code=, headers=)``\n"
      ":param on_body: called as ``on_body(http_stream=, chunk=)`` with bytes\n"
+     ":param manual_write: the request goes on with ``write_data`` until one with ``end_stream``; it needs "
+     "``Transfer-Encoding: chunked`` or a ``Content-Length``\n"
+     ":param on_interim: called as ``on_interim(http_stream=, status_code=, headers=)`` for each informational response "
+     "but 101 (RFC 9110, section 15.2)\n"
+     ":param on_trailers: called once as ``on_trailers(http_stream=, headers=)`` behind a body that has trailers\n"
+     ":param body: a buffer, an object with a ``read`` method, or an iterable of buffers; follows the ``body_stream``\n"
+     ":param readinto: a writable buffer or a binary file that the response body goes to, instead of ``on_body``; one "
+     "that does not fit a buffer ends the stream with AWS_ERROR_SHORT_BUFFER. A file is written on the event-loop "
+     "thread\n"
+     ":param expect_continue: seconds that the body of a request with ``Expect: 100-continue`` waits for the server's "
+     "word; None: it follows at once. A final response before that ends the connection\n"
+     ":param timeouts: :class:`HttpTimeouts`; None: those of the connection\n"
      ":raises RuntimeError: the request breaks a rule of RFC 9112, or the connection is closed"},
     {NULL, NULL, 0, NULL},
 };
@@ -507,11 +524,21 @@ static PyMethodDef http2_methods[] = {
      "close($self)\n--\n\nSays GOAWAY and starts an orderly shutdown; unfinished streams end with "
      "AWS_ERROR_HTTP_CONNECTION_CLOSED.\n\n:returns: ``shutdown_future``"},
     {"request", (PyCFunction)(void (*)(void))http2_request, METH_FASTCALL | METH_KEYWORDS,
-     "request($self, request, on_response=None, on_body=None, manual_write=False)\n--\n\n"
+     "request($self, request, on_response=None, on_body=None, manual_write=False, *, on_interim=None, on_trailers=None, body=None, "
+     "readinto=None, expect_continue=None, timeouts=None)\n--\n\n"
      "Makes a stream for a request. Nothing is sent before its ``activate()``.\n\n"
      ":param on_response: called once as ``on_response(http_stream=, status_code=, headers=)``\n"
      ":param on_body: called as ``on_body(http_stream=, chunk=)`` with bytes\n"
      ":param manual_write: the request goes on with ``write_data`` until one with ``end_stream``\n"
+     ":param on_interim: called as ``on_interim(http_stream=, status_code=, headers=)`` for each informational response "
+     "but 101 (RFC 9110, section 15.2)\n"
+     ":param on_trailers: called once as ``on_trailers(http_stream=, headers=)`` behind a body that has trailers\n"
+     ":param body: a buffer, an object with a ``read`` method, or an iterable of buffers; follows the ``body_stream``\n"
+     ":param readinto: a writable buffer or a binary file that the response body goes to, instead of ``on_body``; one "
+     "that does not fit a buffer ends the stream with AWS_ERROR_SHORT_BUFFER. A file is written on the event-loop "
+     "thread\n"
+     ":param expect_continue: of no effect with HTTP/2\n"
+     ":param timeouts: :class:`HttpTimeouts`; None: those of the connection\n"
      ":raises RuntimeError: the request breaks a rule of RFC 9113, the connection is closed, or the peer has said "
      "that it takes no more requests (GOAWAY)"},
     {"update_window", (PyCFunction)(void (*)(void))awscrt_http2_update_window, METH_FASTCALL | METH_KEYWORDS,

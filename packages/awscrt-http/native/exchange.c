@@ -169,6 +169,12 @@ static void exchange_release(awscrt_exchange *exchange) {
 
 static void batch_free(awscrt_batch *batch) {
     awscrt_exchange *exchange = batch->exchange;
+    while (batch->notes) {
+        awscrt_note *note = batch->notes;
+        batch->notes = note->next;
+        crt_buf_free(&note->head);
+        crt_free(note);
+    }
     crt_buf_free(&batch->head);
     crt_buf_free(&batch->body);
     if (batch != &exchange->first && batch != &exchange->last) {
@@ -234,7 +240,9 @@ static void deliver(awscrt_event *event) {
     arrived(exchange, len);
     if (is_last) {
         crt_http_stream_release(exchange->native);
+        awscrt_target_free(exchange->target);
         exchange->native = NULL;
+        exchange->target = NULL;
         exchange->stream = NULL;
         exchange_release(exchange);
         Py_DECREF(stream);
@@ -294,16 +302,23 @@ static awscrt_batch *open_batch(awscrt_exchange *exchange) {
     return exchange->open;
 }
 
+static bool are_utf8(const crt_http_header *headers, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (!is_utf8(headers[i].name) || !is_utf8(headers[i].value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int on_head(void *user, int status, const crt_http_header *headers, size_t count) {
     awscrt_exchange *exchange = user;
     if (!exchange->wants_head) {
         return 0;
     }
-    for (size_t i = 0; i < count; i++) {
-        if (!is_utf8(headers[i].name) || !is_utf8(headers[i].value)) {
-            exchange->head_is_bad = true;
-            return AWS_ERROR_UNKNOWN;
-        }
+    if (!are_utf8(headers, count)) {
+        exchange->head_is_bad = true;
+        return AWS_ERROR_UNKNOWN;
     }
     awscrt_batch *batch = open_batch(exchange);
     if (!batch) {
@@ -312,6 +327,37 @@ static int on_head(void *user, int status, const crt_http_header *headers, size_
     batch->has_head = true;
     batch->status = status;
     return pack_head(&batch->head, headers, count);
+}
+
+static int add_note(awscrt_batch *batch, int status, const crt_http_header *headers, size_t count) {
+    awscrt_note *note = crt_calloc(1, sizeof(*note));
+    if (!note) {
+        return AWS_ERROR_OOM;
+    }
+    note->status = status;
+    awscrt_note **end = &batch->notes;
+    while (*end) {
+        end = &(*end)->next;
+    }
+    *end = note;
+    return pack_head(&note->head, headers, count);
+}
+
+static int on_interim(void *user, int status, const crt_http_header *headers, size_t count) {
+    awscrt_exchange *exchange = user;
+    if (!exchange->wants_notes) {
+        return 0;
+    }
+    if (!are_utf8(headers, count)) {
+        exchange->head_is_bad = true;
+        return AWS_ERROR_UNKNOWN;
+    }
+    awscrt_batch *batch = open_batch(exchange);
+    return batch ? add_note(batch, status, headers, count) : AWS_ERROR_OOM;
+}
+
+static int on_trailers(void *user, const crt_http_header *headers, size_t count) {
+    return on_interim(user, 0, headers, count);
 }
 
 /* Room for body bytes; a landing that is full goes off, or grows with the flow while it is small. */
@@ -335,6 +381,9 @@ static int make_room(awscrt_exchange *exchange, uint64_t want) {
 static void on_space(void *user, uint64_t want, crt_span *space) {
     awscrt_exchange *exchange = user;
     crt_buf *landing = &exchange->landing;
+    if (exchange->target && awscrt_target_space(exchange->target, space)) {
+        return;
+    }
     if (must_hold(exchange)) {
         return; /* no space: paused */
     }
@@ -352,6 +401,9 @@ static void on_space(void *user, uint64_t want, crt_span *space) {
 static int on_body(void *user, crt_bytes data) {
     awscrt_exchange *exchange = user;
     crt_buf *landing = &exchange->landing;
+    if (exchange->target) {
+        return awscrt_target_take(exchange->target, data); /* a landing is used again and again */
+    }
     if (!open_batch(exchange)) {
         return AWS_ERROR_OOM;
     }
@@ -392,8 +444,10 @@ static void on_complete(void *user, const crt_fault *fault, int status) {
     }
 }
 
-static const crt_http_stream_handler with_body = {on_head, on_space, on_body, on_complete, on_remote_end};
-static const crt_http_stream_handler without_body = {on_head, NULL, ignore_body, on_complete, on_remote_end};
+static const crt_http_stream_handler with_body = {on_head,       on_space,   on_body,    on_complete,
+                                                  on_remote_end, on_interim, on_trailers};
+static const crt_http_stream_handler without_body = {on_head,       NULL,       ignore_body, on_complete,
+                                                     on_remote_end, on_interim, on_trailers};
 
 /* ---- Python's side ---- */
 
@@ -408,21 +462,20 @@ awscrt_exchange *awscrt_exchange_new(const awscrt_exchange_options *options) {
     exchange->generation = crt_fork_generation();
     exchange->take = options->take;
     exchange->wants_head = options->wants_head;
+    exchange->wants_notes = options->wants_notes;
     exchange->room = FIRST_ROOM;
     exchange->flush.run = flush;
     exchange->resume.run = resume_reading;
     exchange->sink.loop = crt_http_conn_loop(options->conn);
-    int code = crt_http_stream_new(options->conn, options->message, options->wants_body ? &with_body : &without_body,
-                                   exchange, &exchange->native);
-    if (!code && options->expects_writes) {
-        code = crt_http_stream_expect_writes(exchange->native);
-    }
+    const bool wants_body = options->wants_body || options->target;
+    int code = crt_http_stream_new_with(options->conn, options->message, wants_body ? &with_body : &without_body,
+                                        exchange, options->stream, &exchange->native);
     if (code) {
-        crt_http_stream_release(exchange->native);
         crt_free(exchange);
         awscrt_raise(code, code == AWS_ERROR_HTTP_CONNECTION_CLOSED ? options->where : NULL);
         return NULL;
     }
+    exchange->target = options->target;
     if (options->mailbox) {
         exchange->sink.mailbox = options->mailbox;
         awscrt_mailbox_acquire(options->mailbox);
@@ -456,6 +509,7 @@ void awscrt_exchange_drop(awscrt_exchange *exchange) {
     }
     if (exchange->native) { /* never activated */
         crt_http_stream_release(exchange->native);
+        awscrt_target_free(exchange->target);
     }
     exchange_release(exchange);
 }

@@ -6,10 +6,18 @@
 #define AWSCRT_HTTP_EXCHANGE_H
 
 #include "binding.h"
+#include "target.h"
 
 typedef struct awscrt_exchange awscrt_exchange;
 
 typedef struct awscrt_spare awscrt_spare;
+
+/* Headers besides those of the final response: of an informational one, or the trailers. */
+typedef struct awscrt_note {
+    struct awscrt_note *next;
+    int status; /* 0: trailers */
+    crt_buf head;
+} awscrt_note;
 
 /* What came in during one turn of the loop. */
 typedef struct awscrt_batch {
@@ -21,6 +29,7 @@ typedef struct awscrt_batch {
     int status;   /* of the response; 0 before its head */
     crt_buf head; /* packed; see awscrt_head_list */
     crt_buf body;
+    awscrt_note *notes; /* in the order they came */
 } awscrt_batch;
 
 struct awscrt_exchange {
@@ -33,6 +42,8 @@ struct awscrt_exchange {
     void (*take)(PyObject *stream, awscrt_batch *batch);
     bool activated;
     bool wants_head;
+    bool wants_notes;
+    awscrt_target *target; /* where the body goes instead of into batches; NULL: it does not */
     bool head_is_bad; /* for Python once the last batch is delivered */
     awscrt_spare *returned; /* atomic: memory of delivered bodies, on its way back to the loop */
     size_t in_transit;      /* atomic: body bytes sent off and not yet delivered */
@@ -60,7 +71,9 @@ typedef struct awscrt_exchange_options {
     awscrt_mailbox *mailbox; /* NULL: events run on the loop's thread */
     bool wants_head;
     bool wants_body;
-    bool expects_writes; /* HTTP/2: the request goes on with crt_http_stream_write */
+    bool wants_notes;
+    awscrt_target *target; /* taken over on success */
+    const crt_http_stream_options *stream;
     void (*take)(PyObject *stream, awscrt_batch *batch);
 } awscrt_exchange_options;
 

@@ -95,7 +95,7 @@ static crt_source *source_of_stream(PyObject *stream) {
     return source;
 }
 
-static PyObject *write_data(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
+PyObject *awscrt_stream_write_data(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
     static const char *const names[] = {"data_stream", "end_stream"};
     const awscrt_params params = {"write_data", names, 1, 2};
     PyObject *given[2];
@@ -175,7 +175,7 @@ static int http2_init(PyObject *self, PyObject *args, PyObject *kwargs) {
     if (manual_write < 0) {
         return -1;
     }
-    const awscrt_stream_arguments arguments = {given[0], given[1], given[2], given[3], manual_write};
+    const awscrt_stream_arguments arguments = {given[0], given[1], given[2], given[3], manual_write, {NULL}};
     return awscrt_stream_setup(self, &arguments);
 }
 
@@ -194,7 +194,7 @@ static PyMethodDef http2_methods[] = {
      "activate($self)\n--\n\nStarts sending. Repeat calls do nothing.\n\n"
      ":raises RuntimeError: the connection is closed, the peer takes no more requests (GOAWAY), or the stream ids are "
      "used up"},
-    {"write_data", (PyCFunction)(void (*)(void))write_data, METH_FASTCALL | METH_KEYWORDS,
+    {"write_data", (PyCFunction)(void (*)(void))awscrt_stream_write_data, METH_FASTCALL | METH_KEYWORDS,
      "write_data($self, data_stream, end_stream=False)\n--\n\n"
      "Goes on with the request body; for streams made with ``manual_write``. Writes go out in order, after the "
      "``body_stream`` of the request.\n\n"

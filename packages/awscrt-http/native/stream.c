@@ -50,13 +50,13 @@ static void call(stream_data *data, PyObject *callback, PyObject *const *names, 
     Py_XDECREF(result);
 }
 
-static void call_on_response(PyObject *self, stream_data *data, const awscrt_batch *batch) {
+static void call_with_head(PyObject *self, stream_data *data, PyObject *callback, int code, const crt_buf *head) {
     PyObject *const names[] = {awscrt_http.kw_http_stream, awscrt_http.kw_status_code, awscrt_http.kw_headers};
-    PyObject *status = PyLong_FromLong(batch->status);
-    PyObject *headers = status ? awscrt_head_list(&batch->head) : NULL;
+    PyObject *status = PyLong_FromLong(code);
+    PyObject *headers = status ? awscrt_head_list(head) : NULL;
     if (headers) {
         PyObject *const values[] = {self, status, headers};
-        call(data, data->on_response, names, values, 3);
+        call(data, callback, names, values, 3);
     } else {
         callback_failed(data);
     }
@@ -119,6 +119,9 @@ void awscrt_stream_complete(stream_data *data, const awscrt_batch *batch) {
     PyObject *old = data->failure;
     data->failure = failure;
     data->completed = true;
+    if (data->exchange->target) {
+        data->received = awscrt_target_received(data->exchange->target);
+    }
     if (batch->status && !data->exchange->head_is_bad) {
         data->status = batch->status;
     }
@@ -157,17 +160,43 @@ PyObject *awscrt_stream_remote_end_future(stream_data *data) {
     return Py_XNewRef(data->remote_end_future);
 }
 
+static void call_on_trailers(PyObject *self, stream_data *data, const awscrt_note *note) {
+    PyObject *const names[] = {awscrt_http.kw_http_stream, awscrt_http.kw_headers};
+    PyObject *headers = awscrt_head_list(&note->head);
+    if (headers) {
+        PyObject *const values[] = {self, headers};
+        call(data, data->on_trailers, names, values, 2);
+    } else {
+        callback_failed(data);
+    }
+    Py_XDECREF(headers);
+}
+
+/* Informational responses come before everything else, trailers after the body. */
+static void tell_notes(PyObject *self, stream_data *data, const awscrt_batch *batch, bool trailers) {
+    PyObject *callback = trailers ? data->on_trailers : data->on_interim;
+    for (const awscrt_note *note = batch->notes; note && callback && !data->failure; note = note->next) {
+        if (trailers && note->status == 0) {
+            call_on_trailers(self, data, note);
+        } else if (!trailers && note->status != 0) {
+            call_with_head(self, data, callback, note->status, &note->head);
+        }
+    }
+}
+
 static void take(PyObject *self, awscrt_batch *batch) {
     stream_data *data = of(self);
+    tell_notes(self, data, batch, false);
     if (batch->has_head && !data->failure) {
         data->status = batch->status;
         if (data->on_response) {
-            call_on_response(self, data, batch);
+            call_with_head(self, data, data->on_response, batch->status, &batch->head);
         }
     }
     if (crt_buf_len(&batch->body) > 0 && data->on_body && !data->failure) {
         call_on_body(self, data, batch);
     }
+    tell_notes(self, data, batch, true);
     awscrt_stream_remote_end(data, batch);
     if (batch->is_last) {
         awscrt_stream_complete(data, batch);
@@ -176,16 +205,23 @@ static void take(PyObject *self, awscrt_batch *batch) {
 
 /* ---- construction ---- */
 
-int awscrt_stream_bind(stream_data *data, PyObject *request, const awscrt_exchange_options *wanted) {
+int awscrt_stream_bind(stream_data *data, PyObject *request, const awscrt_exchange_options *wanted,
+                       const awscrt_request_extras *extras) {
     awscrt_exchange_options options = *wanted;
+    crt_http_timeouts timeouts;
+    crt_http_stream_options stream = {data->manual_write, 0, NULL};
     awscrt_conn *conn = awscrt_http_conn_of(data->connection);
     options.message = conn ? awscrt_http_message_get(request) : NULL;
-    if (!options.message) {
+    if (!options.message || awscrt_request_options(extras, data, &stream, &timeouts, &options.target)) {
         return -1;
     }
+    options.stream = &stream;
     options.conn = awscrt_http_conn_native(conn);
     options.where = awscrt_http_conn_where(conn);
     data->exchange = awscrt_exchange_new(&options);
+    if (!data->exchange) {
+        awscrt_target_free(options.target);
+    }
     return data->exchange ? 0 : -1;
 }
 
@@ -211,17 +247,20 @@ int awscrt_stream_setup(PyObject *self, const awscrt_stream_arguments *arguments
     }
     data->connection = Py_NewRef(arguments->connection);
     data->manual_write = arguments->manual_write;
-    if (take_callback(arguments->on_response, &data->on_response) || take_callback(arguments->on_body, &data->on_body)) {
+    if (take_callback(arguments->on_response, &data->on_response) ||
+        take_callback(arguments->on_body, &data->on_body) ||
+        take_callback(arguments->extras.on_interim, &data->on_interim) ||
+        take_callback(arguments->extras.on_trailers, &data->on_trailers)) {
         return -1;
     }
     /* Without callbacks nobody can tell when the head came: the end brings the status. */
     const awscrt_exchange_options options = {
         .wants_head = data->on_response != NULL || data->on_body != NULL,
         .wants_body = data->on_body != NULL,
-        .expects_writes = arguments->manual_write,
+        .wants_notes = data->on_interim != NULL || data->on_trailers != NULL,
         .take = take,
     };
-    return awscrt_stream_bind(data, arguments->request, &options);
+    return awscrt_stream_bind(data, arguments->request, &options, &arguments->extras);
 }
 
 PyObject *awscrt_http_stream_request(PyTypeObject *type, const awscrt_stream_arguments *arguments) {
@@ -262,7 +301,7 @@ static int client_init(PyObject *self, PyObject *args, PyObject *kwargs) {
     if (awscrt_http_args_of_tuple(&params, args, kwargs, given)) {
         return -1;
     }
-    const awscrt_stream_arguments arguments = {given[0], given[1], given[2], given[3], false};
+    const awscrt_stream_arguments arguments = {given[0], given[1], given[2], given[3], false, {NULL}};
     return awscrt_stream_setup(self, &arguments);
 }
 
@@ -277,7 +316,7 @@ static PyObject *client_init_method(PyObject *self, PyObject *args, PyObject *kw
 
 PyObject *awscrt_stream_activate(PyObject *self, PyObject *unused) {
     stream_data *data = of(self);
-    if (!awscrt_stream_check(data) || awscrt_exchange_activate(data->exchange, self)) {
+    if (!awscrt_stream_check(data) || awscrt_stream_begin(self)) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -323,6 +362,12 @@ static PyObject *get_response_status_code(PyObject *self, void *unused) {
     return PyLong_FromLong(of(self)->status);
 }
 
+static PyObject *get_bytes_received(PyObject *self, void *unused) {
+    const stream_data *data = of(self);
+    const awscrt_target *target = data->exchange ? data->exchange->target : NULL;
+    return PyLong_FromUnsignedLongLong(target ? awscrt_target_received(target) : data->received);
+}
+
 static PyObject *get_version(PyObject *self, void *unused) {
     awscrt_conn *conn = of(self)->connection ? awscrt_http_conn_of(of(self)->connection) : NULL;
     if (!conn) {
@@ -342,6 +387,10 @@ int awscrt_stream_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(data->failure);
     Py_VISIT(data->on_response);
     Py_VISIT(data->on_body);
+    Py_VISIT(data->on_interim);
+    Py_VISIT(data->on_trailers);
+    Py_VISIT(data->interim);
+    Py_VISIT(data->trailers);
     Py_VISIT(data->loop);
     Py_VISIT(data->chunks);
     Py_VISIT(data->head_waiters);
@@ -358,6 +407,10 @@ int awscrt_stream_clear(PyObject *self) {
     Py_CLEAR(data->failure);
     Py_CLEAR(data->on_response);
     Py_CLEAR(data->on_body);
+    Py_CLEAR(data->on_interim);
+    Py_CLEAR(data->on_trailers);
+    Py_CLEAR(data->interim);
+    Py_CLEAR(data->trailers);
     Py_CLEAR(data->chunks);
     Py_CLEAR(data->head_waiters);
     Py_CLEAR(data->chunk_waiters);
@@ -372,6 +425,7 @@ void awscrt_stream_dealloc(PyObject *self) {
     if (data->exchange) {
         awscrt_exchange_drop(data->exchange);
     }
+    crt_source_release(data->body);
     crt_buf_free(&data->head);
     Py_XDECREF(data->chunk);
     Py_XDECREF(data->loop);
@@ -420,6 +474,7 @@ static PyMethodDef client_base_methods[] = {
 static PyGetSetDef client_base_properties[] = {
     {"response_status_code", get_response_status_code, NULL, "Status of the response; None before its head.", NULL},
     {"version", get_version, NULL, "The :class:`HttpVersion` in use.", NULL},
+    {"bytes_received", get_bytes_received, NULL, "Bytes of body that went to ``readinto``.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -446,6 +501,17 @@ static PyMethodDef client_methods[] = {
     {"activate", awscrt_stream_activate, METH_NOARGS,
      "activate($self)\n--\n\nStarts sending. Repeat calls do nothing.\n\n"
      ":raises RuntimeError: the connection is closed"},
+    {"write_data", (PyCFunction)(void (*)(void))awscrt_stream_write_data, METH_FASTCALL | METH_KEYWORDS,
+     "write_data($self, data_stream, end_stream=False)\n--\n\n"
+     "Goes on with the request body; for streams made with ``manual_write``. Writes go out in order, after the "
+     "``body_stream`` of the request: as chunks, or as parts of its Content-Length.\n\n"
+     ":param data_stream: an :class:`awscrt.io.InputStream` or any object with a ``read`` method; None: no bytes\n"
+     ":param end_stream: this was the last write\n"
+     ":returns: future of None, completed when the bytes were framed for sending\n"
+     ":raises RuntimeError: the stream was not made for it, is not active, is complete, or its end was written"},
+    {"cancel", awscrt_http2_cancel, METH_NOARGS,
+     "cancel($self)\n--\n\nEnds the stream, and with it its connection; ``completion_future`` gets "
+     "AWS_ERROR_HTTP_STREAM_CANCELLED unless the stream is complete."},
     {NULL, NULL, 0, NULL},
 };
 

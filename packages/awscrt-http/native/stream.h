@@ -17,9 +17,13 @@ typedef struct stream_data {
     bool remote_ended;           /* the peer has said all (HTTP/2) */
     bool manual_write;           /* HTTP/2 */
     PyObject *remote_end_future; /* HTTP/2; made when somebody asks for it */
+    crt_source *body;            /* written once the stream is active; NULL: none, or on its way */
+    uint64_t received;           /* by the target of an exchange that is over */
     /* callback kind */
     PyObject *on_response;
     PyObject *on_body;
+    PyObject *on_interim;
+    PyObject *on_trailers;
     /* asyncio kind */
     PyObject *loop;
     PyObject *chunks;             /* list of bytes not yet taken; NULL while there never were two */
@@ -29,6 +33,8 @@ typedef struct stream_data {
     PyObject *head_waiters;       /* lists of asyncio futures; NULL while nobody waits */
     PyObject *chunk_waiters;
     PyObject *completion_waiters;
+    PyObject *interim;  /* list of (status, headers) */
+    PyObject *trailers; /* list of (name, value) */
 } stream_data;
 
 static inline stream_data *awscrt_stream_of(PyObject *self) {
@@ -36,7 +42,13 @@ static inline stream_data *awscrt_stream_of(PyObject *self) {
 }
 
 /* An exchange for the request of `data->connection`. 0, or -1 + exception. */
-int awscrt_stream_bind(stream_data *data, PyObject *request, const awscrt_exchange_options *options);
+int awscrt_stream_bind(stream_data *data, PyObject *request, const awscrt_exchange_options *options,
+                       const awscrt_request_extras *extras);
+/* Reads the extras into the options; *timeouts is what they point to, *target the caller's. 0, or -1 + exception. */
+int awscrt_request_options(const awscrt_request_extras *extras, stream_data *data, crt_http_stream_options *options,
+                           crt_http_timeouts *timeouts, awscrt_target **target);
+/* Starts sending. 0, or -1 + exception. */
+int awscrt_stream_begin(PyObject *self);
 /* HTTP/2: the peer has said all, or never will. */
 void awscrt_stream_remote_end(stream_data *data, const awscrt_batch *batch);
 /* New reference; NULL + exception. */
@@ -54,7 +66,9 @@ int awscrt_stream_clear(PyObject *self);
 void awscrt_stream_dealloc(PyObject *self);
 PyObject *awscrt_stream_activate(PyObject *self, PyObject *unused);
 
-/* ---- http2_stream.c, for both kinds ---- */
+/* ---- http2_stream.c, for both kinds and versions ---- */
+
+PyObject *awscrt_stream_write_data(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 
 /* A buffer: an asyncio future of whether the bytes were sent, or False when the stream is over. */
 PyObject *awscrt_http2_write_chunk(PyObject *self, PyObject *chunk);

@@ -86,8 +86,9 @@ static int take_keyword(const awscrt_params *params, PyObject *name, PyObject *v
 }
 
 static int check_positional(const awscrt_params *params, Py_ssize_t nargs) {
-    if (nargs > params->count) {
-        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments (%zd given)", params->function, params->count,
+    int most = params->positional ? params->positional : params->count;
+    if (nargs > most) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %d positional arguments (%zd given)", params->function, most,
                      nargs);
         return -1;
     }

@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterable, Iterator, List, Literal, Optional, T
 
 from awscrt import NativeResource
 from awscrt.auth import AwsCredentialsProviderBase, AwsSignatureType, AwsSignedBodyHeaderType, AwsSigningAlgorithm
-from awscrt.http import Http2ClientStream, HttpClientStream, HttpProxyOptions, HttpVersion
+from awscrt.http import Http2ClientStream, HttpClientStream, HttpProxyOptions, HttpTimeouts, HttpVersion
 from awscrt.io import ClientBootstrap, InputStream, SocketOptions, TlsConnectionOptions
 
 ABI_MAJOR: int
@@ -60,6 +60,14 @@ class ClientConnection(HttpClientConnectionBase):
         request: HttpRequest,
         on_response: Optional[Callable[..., None]] = None,
         on_body: Optional[Callable[..., None]] = None,
+        *,
+        manual_write: bool = False,
+        on_interim: Optional[Callable[..., None]] = None,
+        on_trailers: Optional[Callable[..., None]] = None,
+        body: Any = None,
+        readinto: Any = None,
+        expect_continue: Optional[float] = None,
+        timeouts: Optional[HttpTimeouts] = None,
     ) -> HttpClientStream: ...
 
 class Http2Connection(HttpClientConnectionBase):
@@ -70,6 +78,13 @@ class Http2Connection(HttpClientConnectionBase):
         on_response: Optional[Callable[..., None]] = None,
         on_body: Optional[Callable[..., None]] = None,
         manual_write: bool = False,
+        *,
+        on_interim: Optional[Callable[..., None]] = None,
+        on_trailers: Optional[Callable[..., None]] = None,
+        body: Any = None,
+        readinto: Any = None,
+        expect_continue: Optional[float] = None,
+        timeouts: Optional[HttpTimeouts] = None,
     ) -> Http2ClientStream: ...
     def update_window(self, increment_size: int) -> None: ...
     def ping(self) -> Future[float]: ...
@@ -91,6 +106,8 @@ class HttpClientStreamBase(HttpStreamBase):
     def version(self) -> HttpVersion: ...
     @property
     def response_status_code(self) -> Optional[int]: ...
+    @property
+    def bytes_received(self) -> int: ...
     def update_window(self, increment_size: int) -> None: ...
 
 class ClientStream(HttpClientStreamBase):
@@ -102,6 +119,8 @@ class ClientStream(HttpClientStreamBase):
         on_body: Optional[Callable[..., None]] = None,
     ) -> None: ...
     def activate(self) -> None: ...
+    def write_data(self, data_stream: Any, end_stream: bool = False) -> Future[None]: ...
+    def cancel(self) -> None: ...
 
 class Http2Stream(HttpClientStreamBase):
     def __init__(
@@ -125,8 +144,14 @@ class AsyncStream(HttpClientStreamBase):
         request: HttpRequest,
         loop: asyncio.AbstractEventLoop,
         manual_write: bool,
+        body: Any,
+        readinto: Any,
+        expect_continue: Optional[float],
+        timeouts: Optional[HttpTimeouts],
         /,
     ) -> None: ...
+    def _interim(self) -> List[Tuple[int, List[Tuple[str, str]]]]: ...
+    def _trailers(self) -> List[Tuple[str, str]]: ...
     def _write(self, chunk: bytes, /) -> Union[Literal[False], asyncio.Future[bool]]: ...
     def _end_writes(self) -> None: ...
     def _cancel(self) -> None: ...
@@ -199,6 +224,7 @@ def connect(
     initial_window_size: Optional[int],
     read_buffer_capacity: Optional[int],
     http2_options: Optional[Tuple[Any, ...]],
+    timeouts: Optional[HttpTimeouts],
     /,
 ) -> Future[Any]: ...
 def sign(request: HttpRequest, config: SigningConfig, /) -> Future[HttpRequest]: ...

@@ -1,7 +1,7 @@
 """HTTP client: connections, and streams that carry one request with its response each.
 
-Connections speak HTTP/1.1 (RFC 9112) or HTTP/2 (RFC 9113), as agreed with the server by ALPN. Asynchronous failures arrive in futures as
-:class:`awscrt.exceptions.AwsCrtError`; calls that fail at once raise RuntimeError.
+Connections speak HTTP/1.1 (RFC 9112) or HTTP/2 (RFC 9113), as agreed with the server by ALPN. Asynchronous failures
+arrive in futures as :class:`awscrt.exceptions.AwsCrtError`; calls that fail at once raise RuntimeError.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ __all__ = [
     "HttpProxyOptions",
     "HttpRequest",
     "HttpStreamBase",
+    "HttpTimeouts",
     "HttpVersion",
     "ClientBootstrap",
     "InputStream",
@@ -183,6 +184,55 @@ def _tell_settings(callback: Callable[..., None], entries: List[Tuple[int, int]]
     callback(settings=[Http2Setting(Http2SettingID(id), value) for id, value in entries])
 
 
+class HttpTimeouts:
+    """How long the steps of connecting and of an exchange may take. What is late fails, and the error names the step.
+
+    :param connect: seconds from the name to an open connection, proxy and TLS included: AWS_IO_SOCKET_TIMEOUT
+    :param tls: seconds of each TLS handshake, instead of the TLS options' own: AWS_IO_TLS_NEGOTIATION_TIMEOUT
+    :param first_byte: seconds from the last byte of the request to the first of the response:
+        AWS_ERROR_HTTP_RESPONSE_FIRST_BYTE_TIMEOUT
+    :param idle: seconds without a byte either way, while the server is waited for: AWS_IO_SOCKET_TIMEOUT
+    :param total: seconds from activation to completion: AWS_IO_SOCKET_TIMEOUT
+
+    None means no limit.
+    """
+
+    __slots__ = ("connect", "tls", "first_byte", "idle", "total")
+
+    def __init__(
+        self,
+        *,
+        connect: Optional[float] = None,
+        tls: Optional[float] = None,
+        first_byte: Optional[float] = None,
+        idle: Optional[float] = None,
+        total: Optional[float] = None,
+    ) -> None:
+        self.connect = connect
+        self.tls = tls
+        self.first_byte = first_byte
+        self.idle = idle
+        self.total = total
+
+    def __repr__(self) -> str:
+        given = ((name, getattr(self, name)) for name in self.__slots__)
+        return f"HttpTimeouts({', '.join(f'{name}={value!r}' for name, value in given if value is not None)})"
+
+    def _milliseconds(self) -> Tuple[int, ...]:
+        return tuple(_milliseconds(name, getattr(self, name)) for name in self.__slots__)
+
+
+def _milliseconds(name: str, seconds: Optional[float]) -> int:
+    """0 stands for no limit; part of a millisecond counts as a whole one."""
+    if seconds is None:
+        return 0
+    if not isinstance(seconds, (int, float)):
+        raise TypeError(f"HttpTimeouts.{name} is a number of seconds or None, not {seconds!r}")
+    if not 0 < seconds < 4_000_000:
+        raise ValueError(f"HttpTimeouts.{name} must be more than 0 and less than 4,000,000 seconds, got {seconds}")
+    return max(1, int(seconds * 1000 + 0.5))
+
+
 def _http2_options(
     initial_settings: Optional[Sequence[Http2Setting]],
     on_remote_settings_changed: Optional[Callable[..., None]],
@@ -223,6 +273,8 @@ class HttpClientConnection(_http.ClientConnection):
         manual_window_management: bool = False,
         initial_window_size: Optional[int] = None,
         read_buffer_capacity: Optional[int] = None,
+        *,
+        timeouts: Optional[HttpTimeouts] = None,
     ) -> Future[HttpClientConnection]:
         """Connect to a server. It becomes an :class:`Http2ClientConnection` when ALPN chooses ``h2``.
 
@@ -235,6 +287,8 @@ class HttpClientConnection(_http.ClientConnection):
         :param manual_window_management: body bytes are held back until ``update_window`` asks for them
         :param initial_window_size: bytes of body each stream may receive at first; needed for a manual window
         :param read_buffer_capacity: accepted and checked; the buffer adapts to the flow by itself
+        :param timeouts: of connecting, and of each request that brings none of its own; None: no limits but those of
+            ``socket_options`` and ``tls_connection_options``
         :return: future of the connection; it fails with what went wrong, host and port in its message
         :raises AssertionError: an argument of a wrong type
         """
@@ -261,6 +315,7 @@ class HttpClientConnection(_http.ClientConnection):
             initial_window_size,
             read_buffer_capacity,
             None,
+            timeouts,
         )
 
 
@@ -289,6 +344,7 @@ class Http2ClientConnection(_http.Http2Connection):
         stream_window_size_threshold: Optional[int] = None,
         *,
         prior_knowledge: bool = False,
+        timeouts: Optional[HttpTimeouts] = None,
     ) -> Future[Http2ClientConnection]:
         """Connect to a server that speaks HTTP/2. The TLS options must offer ``h2`` through ALPN.
 
@@ -310,6 +366,7 @@ class Http2ClientConnection(_http.Http2Connection):
         :param stream_window_size_threshold: bytes; None: half of the initial window in force when the stream is
             activated. Streams that are not managed by hand then start from there and grow with the flow
         :param prior_knowledge: the server is known to speak HTTP/2, also in clear text (RFC 9113, section 3.3)
+        :param timeouts: of connecting, and of each request that brings none of its own
         :return: future of the connection; it fails with what went wrong, host and port in its message, and with
             AWS_ERROR_HTTP_UNSUPPORTED_PROTOCOL when the server does not choose HTTP/2
         :raises AssertionError: an argument of a wrong type
@@ -344,6 +401,7 @@ class Http2ClientConnection(_http.Http2Connection):
                 stream_window_size_threshold,
                 prior_knowledge,
             ),
+            timeouts,
         )
 
 

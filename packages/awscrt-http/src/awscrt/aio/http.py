@@ -15,6 +15,7 @@ from awscrt.http import (
     HttpClientStreamBase,
     HttpProxyOptions,
     HttpRequest,
+    HttpTimeouts,
     HttpVersion,
     _check_connect_arguments,
     _http2_options,
@@ -22,7 +23,11 @@ from awscrt.http import (
 from awscrt.io import ClientBootstrap, InputStream, SocketOptions, TlsConnectionOptions
 
 if TYPE_CHECKING:
-    from typing import Any, AsyncIterator, Callable, List, Optional, Tuple, Type
+    from typing import Any, AsyncIterable, AsyncIterator, Callable, Iterable, List, Optional, Tuple, Type, Union
+
+    from awscrt._http_body import Buffer
+
+    Body = Union[Buffer, InputStream, Iterable[Buffer], AsyncIterable[Buffer], Any]  # Any: with a read() method
 
 __all__ = [
     "AIOHttp2ClientConnection",
@@ -37,6 +42,7 @@ __all__ = [
     "HttpClientStreamBase",
     "HttpProxyOptions",
     "HttpRequest",
+    "HttpTimeouts",
     "HttpVersion",
     "InputStream",
     "SocketOptions",
@@ -56,6 +62,7 @@ async def _connect(
     initial_window_size: Optional[int],
     read_buffer_capacity: Optional[int] = None,
     http2_options: Optional[Tuple[Any, ...]] = None,
+    timeouts: Optional[HttpTimeouts] = None,
 ) -> Any:
     """A connection of the first class for HTTP/1.1, of the second for HTTP/2; None: not that version."""
     _check_connect_arguments(
@@ -80,6 +87,7 @@ async def _connect(
         initial_window_size,
         read_buffer_capacity,
         http2_options,
+        timeouts,
     )
     # Cancelling this coroutine cancels the future, and a connection that nobody takes is closed.
     return await asyncio.wrap_future(connecting)
@@ -102,6 +110,8 @@ class AIOHttpClientConnectionUnified(_http.AsyncConnection):
         proxy_options: Optional[HttpProxyOptions] = None,
         manual_window_management: bool = False,
         initial_window_size: Optional[int] = None,
+        *,
+        timeouts: Optional[HttpTimeouts] = None,
     ) -> AIOHttpClientConnectionUnified:
         """Connect to a server; see :meth:`awscrt.http.HttpClientConnection.new`.
 
@@ -118,6 +128,7 @@ class AIOHttpClientConnectionUnified(_http.AsyncConnection):
             proxy_options,
             manual_window_management,
             initial_window_size,
+            timeouts=timeouts,
         )
         return connection
 
@@ -134,17 +145,39 @@ class AIOHttpClientConnectionUnified(_http.AsyncConnection):
         request: HttpRequest,
         request_body_generator: Optional[AsyncIterator[bytes]] = None,
         loop: Optional[asyncio.AbstractEventLoop] = None,
+        *,
+        body: Optional[Body] = None,
+        readinto: Any = None,
+        expect_continue: Optional[float] = None,
+        timeouts: Optional[HttpTimeouts] = None,
     ) -> AIOHttpClientStreamUnified:
         """Send a request.
 
         :param request: what to send; its ``body_stream`` is the body
-        :param request_body_generator: HTTP/2: iterates over bytes-like pieces of the body, which follow those of
-            ``body_stream``; the next one is asked for when the one before was sent. Of no effect with HTTP/1.1
+        :param request_body_generator: iterates over bytes-like pieces of the body, which follow those of
+            ``body_stream``; the next one is asked for when the one before was sent. HTTP/1.1 ignores it unless the
+            request has ``Transfer-Encoding: chunked`` or a ``Content-Length``, and no ``body_stream``
         :param loop: asyncio loop that awaits the stream; None: the current one
+        :param body: the body as a buffer, an object with a ``read`` method, or a plain or asynchronous iterable of
+            buffers
+        :param readinto: a writable buffer or a binary file that the response body goes to, instead of
+            ``get_next_response_chunk``. A file is written on the event-loop thread
+        :param expect_continue: seconds that the body of a request with ``Expect: 100-continue`` waits for the server's
+            word (HTTP/1.1); None: it follows at once. A final response before that ends the connection
+        :param timeouts: None: those of the connection
         :raises RuntimeError: the request breaks a rule of HTTP, or the connection is closed
         :raises TypeError: a generator that cannot be iterated over asynchronously, or a loop that is none
         """
-        return AIOHttpClientStreamUnified(self, request, request_body_generator, loop)
+        return AIOHttpClientStreamUnified(
+            self,
+            request,
+            request_body_generator,
+            loop,
+            body=body,
+            readinto=readinto,
+            expect_continue=expect_continue,
+            timeouts=timeouts,
+        )
 
 
 class AIOHttpClientConnection(AIOHttpClientConnectionUnified):
@@ -162,10 +195,13 @@ class AIOHttpClientConnection(AIOHttpClientConnectionUnified):
         manual_window_management: bool = False,
         initial_window_size: Optional[int] = None,
         read_buffer_capacity: Optional[int] = None,
+        *,
+        timeouts: Optional[HttpTimeouts] = None,
     ) -> AIOHttpClientConnection:
         """Connect to a server; see :meth:`awscrt.http.HttpClientConnection.new`.
 
-        :raises AwsCrtError: AWS_ERROR_HTTP_UNSUPPORTED_PROTOCOL when the server chooses HTTP/2, and what else went wrong
+        :raises AwsCrtError: AWS_ERROR_HTTP_UNSUPPORTED_PROTOCOL when the server chooses HTTP/2, and what else went
+            wrong
         """
         connection: AIOHttpClientConnection = await _connect(
             (cls, None),
@@ -178,6 +214,7 @@ class AIOHttpClientConnection(AIOHttpClientConnectionUnified):
             manual_window_management,
             initial_window_size,
             read_buffer_capacity,
+            timeouts=timeouts,
         )
         return connection
 
@@ -186,9 +223,23 @@ class AIOHttpClientConnection(AIOHttpClientConnectionUnified):
         request: HttpRequest,
         request_body_generator: Optional[AsyncIterator[bytes]] = None,
         loop: Optional[asyncio.AbstractEventLoop] = None,
+        *,
+        body: Optional[Body] = None,
+        readinto: Any = None,
+        expect_continue: Optional[float] = None,
+        timeouts: Optional[HttpTimeouts] = None,
     ) -> AIOHttpClientStream:
         """Send a request; see :meth:`AIOHttpClientConnectionUnified.request`."""
-        return AIOHttpClientStream(self, request, loop)
+        return AIOHttpClientStream(
+            self,
+            request,
+            loop,
+            request_body_generator=request_body_generator,
+            body=body,
+            readinto=readinto,
+            expect_continue=expect_continue,
+            timeouts=timeouts,
+        )
 
 
 class AIOHttp2ClientConnection(AIOHttpClientConnectionUnified):
@@ -212,6 +263,7 @@ class AIOHttp2ClientConnection(AIOHttpClientConnectionUnified):
         stream_window_size_threshold: Optional[int] = None,
         *,
         prior_knowledge: bool = False,
+        timeouts: Optional[HttpTimeouts] = None,
     ) -> AIOHttp2ClientConnection:
         """Connect to a server that speaks HTTP/2; see :meth:`awscrt.http.Http2ClientConnection.new`.
 
@@ -237,6 +289,7 @@ class AIOHttp2ClientConnection(AIOHttpClientConnectionUnified):
                 stream_window_size_threshold,
                 prior_knowledge,
             ),
+            timeouts,
         )
         return connection
 
@@ -245,9 +298,23 @@ class AIOHttp2ClientConnection(AIOHttpClientConnectionUnified):
         request: HttpRequest,
         request_body_generator: Optional[AsyncIterator[bytes]] = None,
         loop: Optional[asyncio.AbstractEventLoop] = None,
+        *,
+        body: Optional[Body] = None,
+        readinto: Any = None,
+        expect_continue: Optional[float] = None,
+        timeouts: Optional[HttpTimeouts] = None,
     ) -> AIOHttp2ClientStream:
         """Send a request; see :meth:`AIOHttpClientConnectionUnified.request`."""
-        return AIOHttp2ClientStream(self, request, request_body_generator, loop)
+        return AIOHttp2ClientStream(
+            self,
+            request,
+            request_body_generator,
+            loop,
+            body=body,
+            readinto=readinto,
+            expect_continue=expect_continue,
+            timeouts=timeouts,
+        )
 
     def update_window(self, increment_size: int) -> None:
         """Let the server send that many more bytes of body on the whole connection.
@@ -265,6 +332,14 @@ class AIOHttp2ClientConnection(AIOHttpClientConnectionUnified):
         return await asyncio.wrap_future(self._ping())
 
 
+def _is_framed(request: HttpRequest) -> bool:
+    """Whether HTTP/1.1 can tell the server where the generator's body ends (RFC 9112, section 6), and has no other."""
+    headers = request.headers
+    if request.body_stream is not None:
+        return False
+    return headers.get("Transfer-Encoding") is not None or headers.get("Content-Length", "0") != "0"
+
+
 class AIOHttpClientStreamUnified(_http.AsyncStream):
     """One request with its response. Its coroutines run on the loop the request was made for.
 
@@ -279,17 +354,29 @@ class AIOHttpClientStreamUnified(_http.AsyncStream):
         request: HttpRequest,
         request_body_generator: Optional[AsyncIterator[bytes]] = None,
         loop: Optional[asyncio.AbstractEventLoop] = None,
+        *,
+        body: Optional[Body] = None,
+        readinto: Any = None,
+        expect_continue: Optional[float] = None,
+        timeouts: Optional[HttpTimeouts] = None,
     ) -> None:
         if loop is None:
             loop = asyncio.get_event_loop()
         elif not isinstance(loop, asyncio.AbstractEventLoop):
             raise TypeError("loop must be an instance of asyncio.AbstractEventLoop")
-        if request_body_generator is None or connection.version is not HttpVersion.Http2:
-            self._start(connection, request, loop, False)
+        if hasattr(body, "__aiter__"):
+            if request_body_generator is not None:
+                raise ValueError("body and request_body_generator exclude each other")
+            request_body_generator, body = body, None
+        elif request_body_generator and connection.version is not HttpVersion.Http2 and not _is_framed(request):
+            request_body_generator = None
+        extras = (body, readinto, expect_continue, timeouts)
+        if request_body_generator is None:
+            self._start(connection, request, loop, False, *extras)
             return
         if not hasattr(request_body_generator, "__aiter__"):
             raise TypeError("request_body_generator must be asynchronously iterable")
-        self._start(connection, request, loop, True)
+        self._start(connection, request, loop, True, *extras)
         # asyncio itself holds tasks weakly.
         self._writer = loop.create_task(self._write_body(request_body_generator))
 
@@ -340,6 +427,18 @@ class AIOHttpClientStreamUnified(_http.AsyncStream):
                 self._return_chunk(chunk.result())
             raise
 
+    def get_informational_responses(self) -> List[Tuple[int, List[Tuple[str, str]]]]:
+        """Status and headers of each informational response so far, 101 excluded (RFC 9110, section 15.2)."""
+        return self._interim()
+
+    async def get_response_trailers(self) -> List[Tuple[str, str]]:
+        """Wait for the end of the stream; the fields behind its body (RFC 9110, section 6.5), if there are any.
+
+        :raises Exception: what ended the stream
+        """
+        await self.wait_for_completion()
+        return self._trailers()
+
     async def wait_for_completion(self) -> int:
         """Wait for the end of the stream.
 
@@ -360,8 +459,30 @@ class AIOHttpClientStream(AIOHttpClientStreamUnified):
         connection: AIOHttpClientConnection,
         request: HttpRequest,
         loop: Optional[asyncio.AbstractEventLoop] = None,
+        *,
+        request_body_generator: Optional[AsyncIterator[bytes]] = None,
+        body: Optional[Body] = None,
+        readinto: Any = None,
+        expect_continue: Optional[float] = None,
+        timeouts: Optional[HttpTimeouts] = None,
     ) -> None:
-        super().__init__(connection, request, None, loop)
+        super().__init__(
+            connection,
+            request,
+            request_body_generator,
+            loop,
+            body=body,
+            readinto=readinto,
+            expect_continue=expect_continue,
+            timeouts=timeouts,
+        )
+
+    def cancel(self) -> None:
+        """End the stream, and its connection with it: a response cannot be left out of their order.
+
+        Unless the stream is complete, :meth:`wait_for_completion` then raises AWS_ERROR_HTTP_STREAM_CANCELLED.
+        """
+        self._cancel()
 
 
 class AIOHttp2ClientStream(AIOHttpClientStreamUnified):
@@ -373,8 +494,22 @@ class AIOHttp2ClientStream(AIOHttpClientStreamUnified):
         request: HttpRequest,
         request_body_generator: Optional[AsyncIterator[bytes]] = None,
         loop: Optional[asyncio.AbstractEventLoop] = None,
+        *,
+        body: Optional[Body] = None,
+        readinto: Any = None,
+        expect_continue: Optional[float] = None,
+        timeouts: Optional[HttpTimeouts] = None,
     ) -> None:
-        super().__init__(connection, request, request_body_generator, loop)
+        super().__init__(
+            connection,
+            request,
+            request_body_generator,
+            loop,
+            body=body,
+            readinto=readinto,
+            expect_continue=expect_continue,
+            timeouts=timeouts,
+        )
 
     def cancel(self) -> None:
         """End the stream with RST_STREAM(CANCEL). The connection stays open.
