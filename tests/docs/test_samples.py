@@ -119,6 +119,18 @@ def test_s3_transfer(s3_endpoint: Any, tmp_path: Path) -> None:
     assert copy.read_bytes() == source.read_bytes()
 
 
+def test_signed_requests(s3_endpoint: Any) -> None:
+    credentials = {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY}
+    output = run_sample("signing_request.py", s3_endpoint.host, s3_endpoint.port, "test-bucket", **credentials)
+    assert output.splitlines() == ["put 200", "get 200 b'some text'"]
+
+
+def test_presigned_urls(s3_endpoint: Any) -> None:
+    credentials = {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY}
+    output = run_sample("signing_presign.py", s3_endpoint.url, "test-bucket", PYTHONIOENCODING="utf-8", **credentials)
+    assert output.splitlines() == ["200 plain", "200 with blank", "200 with/slash+plus", "200 Übersicht.txt"]
+
+
 def test_mqtt5_publish(mosquitto: Any) -> None:
     assert "received hello" in run_sample("mqtt5_publish.py", "127.0.0.1", mosquitto.port)
 
