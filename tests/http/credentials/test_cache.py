@@ -266,10 +266,14 @@ def test_threads_are_used_again_and_end_when_idle(source, get, monkeypatch, even
     from awscrt._credentials import workers
 
     monkeypatch.setattr(workers, "_IDLE_SECONDS", 0.05)
-    pool = workers._Pool()
-    monkeypatch.setattr(workers, "_pool", pool)
+    monkeypatch.setattr(workers, "_pool", workers._Pool())
+    others = set(threading.enumerate())
     provider = AwsCredentialsProvider(Queried(source))
+    threads = set()
     for _ in range(5):
-        get(provider)
-    eventually(lambda: pool._idle == 0 and not [t for t in threading.enumerate() if t.name == "awscrt-credentials"])
+        future = provider.get_credentials()
+        future.add_done_callback(lambda future: threads.add(threading.get_ident()))
+        future.result(TIMEOUT)
+    eventually(lambda: set(threading.enumerate()) <= others)
+    assert 1 <= len(threads) <= 5
     assert get(provider).access_key_id == "key-6"

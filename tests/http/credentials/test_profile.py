@@ -24,7 +24,10 @@ def kinds(provider):
 
 
 def test_keys(write, get):
-    write(credentials=f"[default]\n{KEYS}aws_session_token = ST\n[other]\naws_access_key_id = A2\naws_secret_access_key = S2\n")
+    write(
+        credentials=f"[default]\n{KEYS}aws_session_token = ST\n"
+        "[other]\naws_access_key_id = A2\naws_secret_access_key = S2\n"
+    )
     made = get(new_profile())
     assert (made.access_key_id, made.secret_access_key, made.session_token, made.expiration) == ("AK", "SK", "ST", None)
     assert get(new_profile(profile_name="other")).session_token is None
@@ -56,7 +59,11 @@ def test_arguments(option):
 
 @pytest.mark.parametrize(
     "present, missing",
-    [("aws_access_key_id = AK", "aws_secret_access_key"), ("aws_secret_access_key = SK", "aws_access_key_id"), ("", "aws_access_key_id")],
+    [
+        ("aws_access_key_id = AK", "aws_secret_access_key"),
+        ("aws_secret_access_key = SK", "aws_access_key_id"),
+        ("", "aws_access_key_id"),
+    ],
 )
 def test_incomplete_keys(write, failure, present, missing):
     write(credentials=f"[default]\n{present}\n")
@@ -99,7 +106,10 @@ def test_no_such_profile(write):
         ("role_arn = r\ncredential_source = Ec2InstanceMetadata\n", ["assume role", "instance metadata"]),
         ("role_arn = r\nsource_profile = base\ncredential_source = Environment\n", ["assume role", "profile"]),
         ("role_arn = r\nregion = x\nweb_identity_token_file = f\n", ["web identity"]),
-        ("role_arn = r\ncredential_source = Environment\nweb_identity_token_file = f\n", ["assume role", "environment"]),
+        (
+            "role_arn = r\ncredential_source = Environment\nweb_identity_token_file = f\n",
+            ["assume role", "environment"],
+        ),
         ("role_arn = r\nsource_profile = default\n" + KEYS, ["assume role", "profile"]),
         ("role_arn = r\nsource_profile = rolekeys\n", ["assume role", "profile"]),
         ("role_arn = r\nsource_profile = process\n", ["assume role", "process"]),

@@ -86,7 +86,9 @@ def test_config_file(text, expected):
 
 
 def test_other_sections():
-    file = parse("[sso-session s]\nsso_region=r\n[services x]\nsts =\n  endpoint_url = u # c\n  b y=1\n", "f", is_config=True)
+    file = parse(
+        "[sso-session s]\nsso_region=r\n[services x]\nsts =\n  endpoint_url = u # c\n  b y=1\n", "f", is_config=True
+    )
     assert values(file.sso_sessions["s"]) == {"sso_region": "r"}
     assert values(file.services["x"]["sts"].sub) == {"endpoint_url": "u"}
     assert not file.profiles
@@ -154,7 +156,9 @@ KEY = st.text(string.ascii_lowercase + string.digits + "_-", min_size=1, max_siz
 @given(st.dictionaries(KEY.filter(lambda name: name != "default"), st.dictionaries(KEY, VALUE.map(str), max_size=4)))
 def test_plain_files_mean_what_they_mean_to_configparser(sections):
     """Which is what botocore reads them with."""
-    text = "".join(f"[{name}]\n" + "".join(f"{k} = {v}\n" for k, v in profile.items()) for name, profile in sections.items())
+    text = "".join(
+        f"[{name}]\n" + "".join(f"{k} = {v}\n" for k, v in profile.items()) for name, profile in sections.items()
+    )
     other = configparser.RawConfigParser(default_section="\0")
     other.read_string(text)
     assert credentials(text) == {name: dict(other[name]) for name in other.sections()}

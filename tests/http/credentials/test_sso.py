@@ -249,7 +249,8 @@ def test_portal_4xx_is_final(portal, write, token_file, failure, status):
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault(status=500), Fault(close=True), Fault(body=b"{}"), Fault(body=b'{"roleCredentials": {"accessKeyId": "x"}}')]
+    "fault",
+    [Fault(status=500), Fault(close=True), Fault(body=b"{}"), Fault(body=b'{"roleCredentials": {"accessKeyId": "x"}}')],
 )
 def test_portal_is_asked_again(portal, write, token_file, get, served, failure, fault):
     write(CONFIG)

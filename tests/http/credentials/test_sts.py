@@ -40,7 +40,8 @@ def test_request(sts, write, get, served, clock):
 
 
 @pytest.mark.parametrize(
-    "given, expected", [("", r"aws-common-runtime-profile-config-\d+"), ("x" * 70, "x" * 64), ("\u00e9" * 40, "\u00e9" * 32)]
+    "given, expected",
+    [("", r"aws-common-runtime-profile-config-\d+"), ("x" * 70, "x" * 64), ("\u00e9" * 40, "\u00e9" * 32)],
 )
 def test_session_name(sts, write, get, given, expected):
     write(CONFIG + (f"role_session_name = {given}\n" if given else ""), BASE)
@@ -178,7 +179,10 @@ def test_credentials_of_the_source_are_asked_for_at_each_query(sts, write, get):
 
 
 def test_roles_may_be_chained(sts, write, get, served):
-    write(f"[default]\nrole_arn = two\nsource_profile = middle\n[profile middle]\nrole_arn = one\nsource_profile = base\n", BASE)
+    write(
+        "[default]\nrole_arn = two\nsource_profile = middle\n[profile middle]\nrole_arn = one\nsource_profile = base\n",
+        BASE,
+    )
     served(get(AwsCredentialsProvider.new_profile()), expires=None)
     assert [request.form["RoleArn"] for request in sts.requests] == ["one", "two"]
     assert f"Credential={services.KEY_ID}/" in sts.requests[1].header("Authorization")

@@ -98,7 +98,9 @@ def test_cognito_expiration_must_be_a_time(cognito, new_cognito, failure, clock,
     assert "Expiration" in failure(new_cognito()).message
 
 
-@pytest.mark.parametrize("fault", [Fault(status=500), Fault(close=True), Fault(body=b"x"), Fault(body=b'{"Credentials": 1}')])
+@pytest.mark.parametrize(
+    "fault", [Fault(status=500), Fault(close=True), Fault(body=b"x"), Fault(body=b'{"Credentials": 1}')]
+)
 def test_cognito_retries(cognito, new_cognito, get, served, clock, fault):
     cognito.fail("credentials", fault, times=3)
     served(get(new_cognito()))

@@ -115,12 +115,12 @@ class EcsSource(Source):
             raise failed(ECS_INVALID_HOST, f"{endpoint} has no known address: {error!r}.", error) from error
         for address in addresses:
             if not _is_allowed(address):
-                error = failed(
+                refusal = failed(
                     ECS_INVALID_HOST,
                     f"{endpoint} ({_FULL}) has the address {address}. Use https, or an address of loopback or of "
                     f"the container service ({', '.join(_HOSTS)}).",
                 )
-                raise Permanent(error)
+                raise Permanent(refusal)
         # What was checked is what is connected to.
         return endpoint._replace(host=addresses[0])
 

@@ -32,6 +32,7 @@ __all__ = ["LoginSource", "login"]
 
 _LIMITS = Limits(connect=3.0)
 _REFRESH_BEFORE = 5 * 60.0  # seconds before the credentials expire
+_LONGEST = 10.0**9  # seconds that fresh credentials may last
 _LOGIN = "aws login"
 _DIRECTORY = "AWS_LOGIN_CACHE_DIRECTORY"
 
@@ -170,13 +171,19 @@ class LoginSource(Source):
         if not isinstance(found, dict) or isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
             raise failed(code, f"{where}: accessToken or expiresIn is missing.")
         fresh = lower(found)
-        names = ("accessKeyId", "secretAccessKey", "sessionToken")
-        access_token = {name: text_of(fresh, name, code, where) for name in names}
-        if not 0 < seconds < 10**9:
+        key_id, secret, session_token = (
+            text_of(fresh, name, code, where) for name in ("accessKeyId", "secretAccessKey", "sessionToken")
+        )
+        if not 0 < seconds < _LONGEST:
             raise failed(code, f"{where}: expiresIn is {seconds}.")
         expiration = soon(seconds)
-        credentials = make(*access_token.values(), expiration, code, where)  # type: ignore[misc, arg-type]
-        access_token["expiresAt"] = expiration.strftime("%Y-%m-%dT%H:%M:%SZ")
+        credentials = make(key_id, secret, session_token, expiration, code, where)
+        access_token = {
+            "accessKeyId": key_id,
+            "secretAccessKey": secret,
+            "sessionToken": session_token,
+            "expiresAt": expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
         token["accessToken"] = {**token["accessToken"], **access_token}
         token["refreshToken"] = text_of(answer, "refreshToken", code, where)
         try:

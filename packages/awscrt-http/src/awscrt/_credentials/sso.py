@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional
 from urllib.parse import quote
 
@@ -32,6 +32,7 @@ __all__ = ["SsoSource", "sso"]
 _LIMITS = Limits(connect=3.0)
 _REFRESH_BEFORE = 5 * 60.0  # seconds before the token expires
 _REFRESH_PAUSE = 30.0  # least seconds between two attempts to refresh
+_LONGEST = 10.0**9  # seconds that a fresh token may last
 _LOGIN = "aws sso login"
 _REGISTRATION = ("refreshToken", "clientId", "clientSecret")
 
@@ -164,7 +165,7 @@ class _Tokens:
         answer = json_object(response.body, code, where)
         fresh = text_of(answer, "accessToken", code, where)
         seconds = answer.get("expiresin")
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < timedelta.max.days:
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < _LONGEST:
             raise failed(code, f"{where}: expiresIn is missing or no number of seconds.")
         token["accessToken"] = fresh
         token["expiresAt"] = soon(seconds).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from queue import Empty, SimpleQueue
 from typing import Callable, Optional
@@ -21,6 +22,8 @@ class _Pool:
         self._idle = 0  # threads that wait and have no job assigned
 
     def submit(self, job: Callable[[], None]) -> None:
+        if sys.is_finalizing():  # a thread would not run any more, and start() would wait for it for ever
+            raise RuntimeError("credentials cannot be asked for while the interpreter ends")
         with self._lock:
             if self._idle:
                 self._idle -= 1
