@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import List
+from typing import List, Sequence
 
 from rows import Competitor, Context, Row, run_wrk
+
+from awscrt.testing.servers import Server
 
 
 BOTOCORE = Competitor("botocore", ["botocore"])
@@ -26,6 +28,52 @@ def signing_rows() -> List[Row]:
     ]
 
 
+class WebSocketServer(Server):
+    """raw/websocket.c, built by the benchmark."""
+
+    package = "gcc"
+
+    def __init__(self, program: str) -> None:
+        super().__init__()
+        self.program = program
+        self.port = 0
+
+    def configure(self) -> List[str]:
+        self.port = self._port(self.port)
+        return [str(self.port)]
+
+    def ports(self) -> Sequence[int]:
+        return [self.port]
+
+
+WEBSOCKETS = [Competitor("picows", ["picows"]), Competitor("websockets", ["websockets"])]
+
+
+def websocket_rows(context: Context) -> List[Row]:
+    """Through the reference's callbacks, and through awscrt.aio.websocket, which the reference does not have."""
+    server = WebSocketServer(context.program("websocket"))
+    context.start(server)
+    goals = {
+        ("echo", 64, 5000): "2.9x, level with picows",
+        ("send", 64, 100000): "4.6x",
+        ("send", 65536, 5000): "5x",
+        ("recv", 64, 100000): "10x; 1.5 million/s with asyncio",
+        ("recv", 65536, 10000): "5x",
+    }
+    return [
+        Row(
+            f"websocket {work} {size} B, {style}",
+            "websocket_messages.py",
+            {"work": work, "style": style, "size": size, "count": count, "port": server.port},
+            goal,
+            competitors=WEBSOCKETS if style == "asyncio" else (),
+            in_reference=style == "callbacks",
+        )
+        for (work, size, count), goal in goals.items()
+        for style in ("callbacks", "asyncio")
+    ]
+
+
 def rows(context: Context) -> List[Row]:
     context.object("small", 1024)
     port = context.servers.nginx.port
@@ -34,4 +82,4 @@ def rows(context: Context) -> List[Row]:
         params = {"style": api, "port": port, "ca": None, "count": 40000, "in_flight": 32, "path": "/small"}
         raw = partial(run_wrk, port, "/small", 32, False)
         result.append(Row(f"http1 32 in flight, {api}", "http_get.py", params, goal, raw=raw))
-    return [*result, *signing_rows()]
+    return [*result, *signing_rows(), *websocket_rows(context)]

@@ -19,7 +19,11 @@ void crt_ws_conn_unref(crt_websocket *ws) {
     if (!crt_ref_dec(&ws->refs)) {
         return;
     }
-    crt_ws_batch_free(ws->spare);
+    while (ws->spare) {
+        crt_ws_batch *batch = ws->spare;
+        ws->spare = batch->next;
+        crt_ws_batch_free(batch);
+    }
     crt_ws_deflate_free(&ws->deflate);
     crt_ws_block_release(ws->block);
     crt_buf_free(&ws->assembly);

@@ -61,7 +61,8 @@ struct crt_websocket {
     bool compress_message;   /* they are compressed */
     crt_ws_batch *first;
     crt_ws_batch **tail;
-    crt_ws_batch *spare;
+    crt_ws_batch *spare; /* a list of `spares` */
+    size_t spares;
     size_t unsent;
     bool room_wanted;
     size_t room_low;

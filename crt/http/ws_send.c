@@ -6,12 +6,14 @@
 #include "ws_conn.h"
 
 enum {
-    BATCH_BYTES = 256 * 1024,   /* a batch is closed when it has so many */
-    BATCH_ROOM = 4 * 1024,      /* at first */
-    SPARE_MAX = 512 * 1024,     /* memory kept for the next batch */
-    COPY_MAX = 256 * 1024,      /* longer payload with a source is masked when its turn comes */
-    PIECE_BYTES = 128 * 1024,   /* of it, at once */
-    COMPRESS_MIN = 32,          /* shorter messages only grow */
+    BATCH_BYTES = 256 * 1024, /* a batch is closed when it has so many */
+    BATCH_ROOM = 4 * 1024,    /* at first */
+    LONG_FRAME = 16 * 1024,   /* then a batch gets all its memory at once */
+    SPARES = 6,               /* batches kept with their memory: fresh pages cost more than a copy */
+    SPARE_MAX = 2 * BATCH_BYTES,
+    COPY_MAX = 256 * 1024,    /* longer payload with a source is masked when its turn comes */
+    PIECE_BYTES = 128 * 1024, /* of it, at once */
+    COMPRESS_MIN = 32,        /* shorter messages only grow */
 };
 
 /* ---- batches ---- */
@@ -29,8 +31,10 @@ void crt_ws_batch_free(crt_ws_batch *batch) {
 
 static crt_ws_batch *batch_new(crt_websocket *ws) {
     crt_ws_batch *batch = ws->spare;
-    ws->spare = NULL;
-    if (!batch && !(batch = crt_calloc(1, sizeof(*batch)))) {
+    if (batch) {
+        ws->spare = batch->next;
+        ws->spares--;
+    } else if (!(batch = crt_calloc(1, sizeof(*batch)))) {
         return NULL;
     }
     batch->ws = ws;
@@ -57,6 +61,9 @@ static int add_completion(crt_ws_batch *batch, crt_ws_sent_fn done, void *user) 
 /* Doubling keeps a growing batch from moving again and again. */
 static int reserve(crt_buf *bytes, size_t n) {
     size_t room = bytes->cap - bytes->end, step = bytes->cap ? bytes->cap : BATCH_ROOM;
+    if (n > LONG_FRAME && !bytes->cap) {
+        step = BATCH_BYTES + n;
+    }
     return room >= n ? 0 : crt_buf_reserve(bytes, n > step ? n : step);
 }
 
@@ -277,9 +284,11 @@ static void retire(crt_websocket *ws, crt_ws_batch *batch) {
     crt_buf_clear(&batch->bytes);
     crt_buf_clear(&batch->completions);
     pthread_mutex_lock(&ws->lock);
-    bool keep = !ws->spare && batch->bytes.cap <= SPARE_MAX && !ws->gone && !batch->fail_code;
+    bool keep = ws->spares < SPARES && batch->bytes.cap <= SPARE_MAX && !ws->gone && !batch->fail_code;
     if (keep) {
+        batch->next = ws->spare;
         ws->spare = batch;
+        ws->spares++;
     }
     pthread_mutex_unlock(&ws->lock);
     if (!keep) {
