@@ -9,7 +9,6 @@ from rows import Competitor, Context, Row, run_wrk
 
 from awscrt.testing.servers import Server
 
-
 BOTOCORE = Competitor("botocore", ["botocore"])
 
 
