@@ -12,8 +12,9 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict
 
+from awscrt.testing.credentials import KEY_ID, InstanceMetadata
 from awscrt.testing.eventstream import (
     TERMINATE_STREAM,
     EventStreamPeer,
@@ -54,6 +55,22 @@ def test_crypto_hashes(tmp_path: Path) -> None:
         f"in one call {digest}",
         "genuine",
     ]
+
+
+def _without_aws(home: Path) -> Dict[str, str]:
+    return {**{name: "" for name in os.environ if name.startswith("AWS_")}, "HOME": str(home)}
+
+
+def test_credentials_chain(tmp_path: Path) -> None:
+    with InstanceMetadata() as service:
+        where = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": service.url}
+        lines = run_sample("credentials_chain.py", **{**_without_aws(tmp_path), **where}).splitlines()
+    assert lines == [f"{KEY_ID} expires 2099-01-02 03:04:05+00:00", "remembered"]
+    assert service.steps == ["token", "roles", "role"]
+
+
+def test_credentials_plugin(tmp_path: Path) -> None:
+    assert run_sample("credentials_plugin.py", **_without_aws(tmp_path)) == "AKIDVAULT\n"
 
 
 def test_crypto_keys(tmp_path: Path) -> None:

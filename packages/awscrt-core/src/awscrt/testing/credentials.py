@@ -21,6 +21,11 @@ from typing import Any, Dict, List, Optional, Tuple, TypeVar
 from urllib.parse import parse_qs
 
 __all__ = [
+    "EXPIRATION",
+    "EXPIRATION_EPOCH",
+    "KEY_ID",
+    "SECRET",
+    "TOKEN",
     "CognitoIdentity",
     "ContainerEndpoint",
     "Fault",
@@ -28,6 +33,7 @@ __all__ = [
     "IotCredentials",
     "Recorded",
     "SecurityTokenService",
+    "Service",
     "SignIn",
     "SingleSignOn",
 ]
