@@ -58,7 +58,7 @@ def of_awscrt(place: str, style: str) -> Callable[[Any], Any]:
 
     def batch(unused: Any) -> List[str]:
         if hasattr(auth, "presign_many"):
-            return auth.presign_many([("GET", f"https://{HOST}{PATH}")] * BATCH, kept).result()  # type: ignore
+            return auth.presign_many([("GET", f"https://{HOST}{PATH}")] * BATCH, kept).result()
         return [f"https://{HOST}{reuse(None).path}" for _ in range(BATCH)]
 
     return {"fresh": fresh, "reuse": reuse, "batch": batch}[style]
