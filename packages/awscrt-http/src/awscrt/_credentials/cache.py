@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Optional
 
-from awscrt._credentials import clock
+from awscrt._credentials import clock, log
 from awscrt._credentials.flight import Flight, done
 
 if TYPE_CHECKING:
@@ -62,10 +62,11 @@ class Cache:
     def _fetch(self) -> AwsCredentials:
         try:
             credentials = self._source.query()
-        except Exception:
+        except Exception as error:
             present = self._keep()
             if present is None:
                 raise
+            log.warn(f"new credentials cannot be had, the present ones are used on while they are valid: {error}")
             return present
         self._entry = _entry(credentials, clock.time())
         return credentials

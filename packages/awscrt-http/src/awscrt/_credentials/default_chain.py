@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, List, Optional
 
-from awscrt._credentials import ecs, imds
+from awscrt._credentials import ecs, imds, log
 from awscrt._credentials.fetch import Route
 from awscrt._credentials.plugin import DEFAULT_CHAIN, PluginSource
 from awscrt._credentials.profile_file import Paths
@@ -87,7 +87,9 @@ class DefaultChain(Source):
             try:
                 if isinstance(source, _Plugins) and source.is_absent:
                     continue
-                return source.query()
+                credentials = source.query()
+                log.debug(f"the default chain has credentials of the source: {source.name}")
+                return credentials
             except Exception as error:
                 if last is not None:
                     failures.append(f"{name}: {last}")

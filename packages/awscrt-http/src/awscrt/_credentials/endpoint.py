@@ -58,7 +58,8 @@ def parse_url(text: str, where: str) -> Endpoint:
     if parts.scheme not in ("http", "https"):
         raise wrong("it must begin with http:// or https://")
     if not host or parts.username is not None or parts.password is not None:
-        raise wrong("it must name a host, without user and password")
+        # Not with the text: a password does not belong into a message.
+        raise failed(INVALID_ARGUMENT, f"{where} must be a URL that names a host, without user and password.")
     if port == 0:
         raise wrong("port 0 is none")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

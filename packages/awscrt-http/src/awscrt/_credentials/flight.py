@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Callable, List
 from weakref import WeakSet
 
-from awscrt._credentials import workers
+from awscrt._credentials import log, workers
 from awscrt._futures import Future, InvalidStateError
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Flight:
         try:
             credentials = self._query()
         except BaseException as error:  # whoever waits must hear of it
+            log.warn(f"no credentials: {error}")  # signing tells only that there are none
             self._land(None, error)
         else:
             self._land(credentials, None)
