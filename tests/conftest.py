@@ -12,7 +12,7 @@ import pytest
 from awscrt.testing.certs import Authority, Certificate
 from awscrt.testing.s3 import S3Endpoint
 from awscrt.testing.scripted import Peer, ScriptedServer
-from awscrt.testing.servers import Mosquitto, Nginx, Tinyproxy
+from awscrt.testing.servers import Mosquitto, Nghttpd, Nginx, Tinyproxy
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,13 @@ def s3_endpoint() -> Iterator[S3Endpoint]:
 def nginx(tls_certs: TlsCertificates) -> Iterator[Nginx]:
     """nginx, plain (HTTP/1.1) and TLS (HTTP/1.1 and HTTP/2), shared by the run; add files under names of your own."""
     with Nginx(tls_certs.server) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nghttpd() -> Iterator[Nghttpd]:
+    """nghttpd, HTTP/2 in clear text, shared by the run; add files under names of your own."""
+    with Nghttpd() as server:
         yield server
 
 

@@ -296,7 +296,7 @@ static inline int recorder_on_head(void *user, int status, const crt_http_header
     size_t len = 0;
     r->heads++;
     r->status = status;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && len < sizeof(r->headers); i++) { /* what fits */
         len += (size_t)snprintf(r->headers + len, sizeof(r->headers) - len, "%.*s=%.*s\n", (int)headers[i].name.len,
                                 (const char *)headers[i].name.ptr, (int)headers[i].value.len,
                                 (const char *)headers[i].value.ptr);

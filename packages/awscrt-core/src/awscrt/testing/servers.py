@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Sequence, Type,
 if TYPE_CHECKING:
     from awscrt.testing.certs import Certificate
 
-__all__ = ["MissingProgram", "Mosquitto", "Nginx", "Server", "Tinyproxy", "free_port"]
+__all__ = ["MissingProgram", "Mosquitto", "Nghttpd", "Nginx", "Server", "Tinyproxy", "free_port"]
 
 _SYSTEM_PATH = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin", "/opt/homebrew/bin", "/usr/local/bin")
 _START_SECONDS = 10.0
@@ -247,6 +247,45 @@ http {{
         """Serves ``data`` at ``/name``; returns its path on disk."""
         path = os.path.join(self.root, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(data)
+        return path
+
+
+class Nghttpd(Server):
+    """nghttpd: HTTP/2 only, over TLS with a certificate, else in clear text. Answers uploads with what it got.
+
+    :param max_streams: streams that a client may have open at once
+    """
+
+    program = "nghttpd"
+    package = "nghttp2-server"
+
+    def __init__(self, certificate: Optional[Certificate] = None, *, max_streams: int = 100) -> None:
+        super().__init__()
+        self._certificate = certificate
+        self._max_streams = max_streams
+        self.port = 0
+
+    def configure(self) -> List[str]:
+        self.port = self._port(self.port)
+        os.makedirs(self.root, exist_ok=True)
+        arguments = ["-a", "127.0.0.1", "-d", self.root, "--echo-upload", "-m", str(self._max_streams)]
+        if self._certificate is None:
+            return [*arguments, "--no-tls", str(self.port)]
+        return [*arguments, str(self.port), self._certificate.private_key, self._certificate.certificate]
+
+    def ports(self) -> Sequence[int]:
+        return [self.port]
+
+    @property
+    def root(self) -> str:
+        """The directory that is served."""
+        return os.path.join(self.directory, "root")
+
+    def add_file(self, name: str, data: bytes) -> str:
+        """Serves ``data`` at ``/name``; returns its path on disk."""
+        path = os.path.join(self.root, name)
         with open(path, "wb") as file:
             file.write(data)
         return path
