@@ -33,6 +33,7 @@ void crt_h1_decoder_begin(crt_h1_decoder *d, enum crt_h1_request_kind request) {
     d->request = request;
     d->scanned = 0;
     d->line_start = 0;
+    d->checked = 0;
     d->status = 0;
     d->header_count = 0;
     d->close = false;
@@ -65,7 +66,7 @@ static int find_block(crt_h1_decoder *d, crt_bytes in, size_t *length) {
         d->scanned = d->line_start = at + 1;
         if (empty) {
             *length = at + 1;
-            d->scanned = d->line_start = 0;
+            d->scanned = d->line_start = d->checked = 0;
             return *length > CRT_H1_HEAD_LIMIT ? fail(d, "the response head is larger than 256 KiB") : 1;
         }
     }
@@ -112,33 +113,56 @@ static int add_header(crt_h1_decoder *d, crt_bytes name, crt_bytes value) {
     return 0;
 }
 
+/* "name: value\r\n" at *p, which is moved behind it. */
+static int parse_field(crt_h1_decoder *d, const uint8_t **p, const uint8_t *end, crt_http_header *field) {
+    const uint8_t *name = *p, *s = name;
+    while (crt_http_is_token_char(*s)) { /* stops at CR at the latest */
+        s++;
+    }
+    if (s == name) {
+        bool folded = *s == ' ' || *s == '\t';
+        return fail(d, folded ? "a header line is folded" : "a header line does not start with a name");
+    }
+    if (*s != ':') {
+        return fail(d, "a header name is not followed by a colon");
+    }
+    const uint8_t *value = s + 1;
+    s = crt_http_skip_field_text(value, end);
+    if (s[0] != '\r' || s[1] != '\n') {
+        return fail(d, "a header value holds a control character");
+    }
+    field->name = crt_bytes_of(name, (size_t)(value - 1 - name));
+    field->value = crt_http_trim(crt_bytes_of(value, (size_t)(s - value)));
+    *p = s + 2;
+    return 0;
+}
+
 /* Field lines from p to the empty line that find_block has seen. */
 static int parse_fields(crt_h1_decoder *d, const uint8_t *p, const uint8_t *end) {
+    crt_http_header field;
     d->header_count = 0;
     while (*p != '\r') {
-        const uint8_t *name = p;
-        while (crt_http_is_token_char(*p)) { /* stops at CR at the latest */
-            p++;
-        }
-        if (p == name) {
-            bool folded = *p == ' ' || *p == '\t';
-            return fail(d, folded ? "a header line is folded" : "a header line does not start with a name");
-        }
-        if (*p != ':') {
-            return fail(d, "a header name is not followed by a colon");
-        }
-        const uint8_t *value = p + 1;
-        p = crt_http_skip_field_text(value, end);
-        if (p[0] != '\r' || p[1] != '\n') {
-            return fail(d, "a header value holds a control character");
-        }
-        if (add_header(d, crt_bytes_of(name, (size_t)(value - 1 - name)),
-                       crt_http_trim(crt_bytes_of(value, (size_t)(p - value))))) {
+        if (parse_field(d, &p, end, &field) || add_header(d, field.name, field.value)) {
             return -1;
         }
-        p += 2;
     }
     return p + 2 == end ? 0 : fail(d, "a header line holds a control character");
+}
+
+/* The whole lines of a block whose end is not there yet: nobody waits for the rest of what cannot be a response. */
+static int check_lines(crt_h1_decoder *d, crt_bytes in) {
+    const uint8_t *p = in.ptr + d->checked, *end = in.ptr + d->line_start;
+    crt_http_header field;
+    if (p == in.ptr && p < end && d->state == S_HEAD && parse_status_line(d, &p, end)) {
+        return -1;
+    }
+    while (p < end) {
+        if (parse_field(d, &p, end, &field)) {
+            return -1;
+        }
+    }
+    d->checked = d->line_start;
+    return 0;
 }
 
 /* ---- framing (RFC 9112 section 6) ---- */
@@ -234,7 +258,7 @@ static int take_head(crt_h1_decoder *d, crt_bytes in, size_t *consumed) {
     size_t length;
     int found = find_block(d, in, &length);
     if (found <= 0) {
-        return found;
+        return found ? found : check_lines(d, in);
     }
     const uint8_t *p = in.ptr, *end = in.ptr + length;
     if (parse_status_line(d, &p, end) || parse_fields(d, p, end) || read_framing_headers(d)) {
@@ -285,6 +309,16 @@ static int parse_chunk_size(crt_h1_decoder *d, crt_bytes line) {
     return 0;
 }
 
+/* The start of a line whose end is not there yet. */
+static int check_chunk_line(crt_h1_decoder *d, crt_bytes in) {
+    size_t i = 0;
+    while (i < in.len && hex_value(in.ptr[i]) >= 0) {
+        i++;
+    }
+    bool wrong = i < in.len && (i == 0 || !memchr("; \t\r", in.ptr[i], 4));
+    return wrong ? fail(d, "a chunk size is not hexadecimal") : 0;
+}
+
 /* 1: the size line was taken, 0: not complete, -1: error. */
 static int take_chunk_size(crt_h1_decoder *d, crt_bytes in, size_t *consumed) {
     const uint8_t *lf = in.len > d->scanned ? memchr(in.ptr + d->scanned, '\n', in.len - d->scanned) : NULL;
@@ -294,7 +328,7 @@ static int take_chunk_size(crt_h1_decoder *d, crt_bytes in, size_t *consumed) {
     }
     if (!lf) {
         d->scanned = in.len;
-        return in.len > 0 && hex_value(in.ptr[0]) < 0 ? fail(d, "a chunk size is not hexadecimal") : 0;
+        return check_chunk_line(d, in);
     }
     if (seen < 2 || in.ptr[seen - 2] != '\r') {
         return fail(d, "the line of a chunk size ends with LF alone");
@@ -321,7 +355,7 @@ static int take_trailers(crt_h1_decoder *d, crt_bytes in, size_t *consumed) {
     size_t length;
     int found = find_block(d, in, &length);
     if (found <= 0) {
-        return found;
+        return found ? found : check_lines(d, in);
     }
     if (parse_fields(d, in.ptr, in.ptr + length)) {
         return -1;

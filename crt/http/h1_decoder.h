@@ -49,6 +49,7 @@ typedef struct crt_h1_decoder {
     size_t header_capacity;
     size_t scanned;     /* bytes of an unfinished head or line that were looked at already */
     size_t line_start;  /* of the line being scanned */
+    size_t checked;     /* whole lines of the block up to here are well-formed */
     uint64_t remaining; /* of the body, or of the chunk */
     uint64_t content_length;
     bool has_content_length;
