@@ -3,6 +3,7 @@
 import pytest
 
 from awscrt.auth import AwsCredentialsProvider
+from awscrt.http import HttpProxyOptions
 from awscrt.io import ClientTlsContext, TlsContextOptions
 from awscrt.testing.credentials import CognitoIdentity, Fault, IotCredentials
 
@@ -211,3 +212,18 @@ def test_every_query_asks(iot, new_x509, get):
     for key in ("one", "two"):
         iot.document["credentials"]["accessKeyId"] = key
         assert get(provider).access_key_id == key
+
+
+# ---- proxies ----
+
+
+def test_through_a_proxy(iot, cognito, new_x509, new_cognito, get, served, tinyproxy):
+    proxy = HttpProxyOptions("127.0.0.1", tinyproxy.port)
+    served(get(new_x509(http_proxy_options=proxy)))
+    served(get(new_cognito(http_proxy_options=proxy)))
+
+
+def test_proxy_variables_are_not_used(iot, new_x509, get, served, monkeypatch, dead_port):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{dead_port}")
+    served(get(new_x509()))

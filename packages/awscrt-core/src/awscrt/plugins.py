@@ -108,7 +108,11 @@ class Hooks:
 
     @hookspec(firstresult=True)
     def awscrt_credentials_provider(self, name: str) -> Any:
-        """Answer with an ``awscrt.auth.AwsCredentialsProvider``, or None for names that are not yours."""
+        """Answer with an ``awscrt.auth.AwsCredentialsProvider``, or None for names that are not yours.
+
+        :param name: ``"default-chain"``: the default chain asks, behind environment, profile and web identity; any
+            other: a profile has it as ``credential_source``
+        """
 
     @hookspec
     def awscrt_telemetry(self) -> Any:

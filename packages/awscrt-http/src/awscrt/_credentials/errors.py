@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from typing import Optional
 
 INVALID_ARGUMENT = 34
-FILE_INVALID_PATH = 44
 SHORT_BUFFER = 4
 SOCKET_TIMEOUT = 1048
 MAX_RETRIES_EXCEEDED = 1069
@@ -33,12 +32,13 @@ PROFILE_CYCLE = 6173
 ECS_INVALID_TOKEN_FILE_PATH = 6174
 ECS_INVALID_HOST = 6175
 LOGIN_REGION_MISSING = 6177
-LOGIN_TOKEN_PATH = 6178
 LOGIN_TOKEN = 6179
 LOGIN_TOKEN_EXPIRED = 6180
 LOGIN_INVALID_PEM = 6181
 LOGIN_REFRESH_TOKEN = 6182
 LOGIN_WRITE_TOKEN = 6183
+
+_BUILT_IN = {INVALID_ARGUMENT: "AWS_ERROR_INVALID_ARGUMENT"}
 
 
 def failed(code: int, detail: str, cause: Optional[BaseException] = None) -> AwsCrtError:
@@ -49,8 +49,8 @@ def failed(code: int, detail: str, cause: Optional[BaseException] = None) -> Aws
     known = from_code(code)
     if isinstance(known, AwsCrtError):
         error = AwsCrtError(code, known.name, f"{known.message.rstrip('.')}: {detail}")
-    else:
-        error = AwsCrtError(code, str(code), detail)
+    else:  # a code that otherwise stands for a built-in exception, which would not carry it along
+        error = AwsCrtError(code, _BUILT_IN[code], detail)
     error.__cause__ = cause
     return error
 
