@@ -359,12 +359,12 @@ def test_callback_that_raises_ends_its_stream_only(scripted_server, connect2, ex
 
 
 def test_body_stream_that_raises_ends_its_stream_only(nghttpd, connect2, exchange, capfd):
-    class Broken(io.BytesIO):
-        def readinto(self, buffer):
+    class Broken:
+        def read(self, count):
             raise OverflowError("mine")
 
     connection = connect2(nghttpd.port)
-    assert type(exchange(connection, method="PUT", body_stream=Broken(b"x")).failure()) is OverflowError
+    assert type(exchange(connection, method="PUT", body_stream=Broken()).failure()) is OverflowError
     nghttpd.add_file("http2-after", b"fine")
     assert exchange(connection, path="/http2-after").status() == 200
 
@@ -527,13 +527,13 @@ def test_write_of_a_wrong_type(nghttpd, connect2, wrong):
 
 
 def test_write_that_fails(nghttpd, connect2, capfd):
-    class Broken(io.BytesIO):
-        def readinto(self, buffer):
+    class Broken:
+        def read(self, count):
             raise ValueError("mine")
 
     stream = connect2(nghttpd.port).request(request_for(method="POST"), manual_write=True)
     stream.activate()
-    failed = stream.write_data(Broken(b"x"))
+    failed = stream.write_data(Broken())
     assert type(failed.exception(TIMEOUT)) is ValueError
     assert type(stream.completion_future.exception(TIMEOUT)) is ValueError
 

@@ -5,10 +5,6 @@
 
 #include <stdio.h>
 
-typedef struct connection_data {
-    awscrt_conn *conn;
-} connection_data;
-
 static connection_data *of(PyObject *self) {
     return awscrt_http_data(self);
 }
@@ -23,6 +19,7 @@ void awscrt_conn_release(awscrt_conn *conn) {
     Py_XDECREF(conn->type);
     Py_XDECREF(conn->http2_type);
     Py_XDECREF(conn->on_settings);
+    Py_XDECREF(conn->weak);
     Py_XDECREF(conn->host_name);
     Py_XDECREF(conn->port);
     Py_XDECREF(conn->connect_future);
@@ -39,8 +36,14 @@ static PyObject *new_object(awscrt_conn *conn) {
     if (!self) {
         return NULL;
     }
+    if (conn->on_settings && !(conn->weak = PyWeakref_NewRef(self, NULL))) {
+        Py_DECREF(self);
+        return NULL;
+    }
     crt_ref_inc(&conn->refs);
     of(self)->conn = conn;
+    of(self)->on_settings = conn->on_settings;
+    conn->on_settings = NULL;
     return self;
 }
 
@@ -396,23 +399,19 @@ static PyObject *base_init_method(PyObject *self, PyObject *args, PyObject *kwar
 
 static int connection_traverse(PyObject *self, visitproc visit, void *arg) {
     AWSCRT_VISIT_TYPE(self);
-    if (of(self)->conn) {
-        Py_VISIT(of(self)->conn->on_settings);
-    }
+    Py_VISIT(of(self)->on_settings);
     return 0;
 }
 
-/* A callback that holds the connection must not keep it open. */
 static int connection_clear(PyObject *self) {
-    if (of(self)->conn) {
-        Py_CLEAR(of(self)->conn->on_settings);
-    }
+    Py_CLEAR(of(self)->on_settings);
     return 0;
 }
 
 static void connection_dealloc(PyObject *self) {
     awscrt_conn *conn = of(self)->conn;
     awscrt_http_dealloc_begin(self);
+    connection_clear(self);
     if (conn) {
         crt_http_conn *native = conn->native;
         conn->native = NULL;

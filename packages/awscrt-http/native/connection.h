@@ -20,8 +20,9 @@ struct awscrt_conn {
     PyObject *port;
     PyObject *connect_future;
     PyObject *shutdown_future;
-    PyObject *on_settings; /* callable for lists of (id, value), or NULL */
-    bool wants_settings;   /* there was one, for the loop to see */
+    bool wants_settings;   /* on_remote_settings_changed was given */
+    PyObject *on_settings; /* it, callable for lists of (id, value), until there is a Python object to hold it */
+    PyObject *weak;        /* weak reference to the Python object, when it holds it */
     int callback_code; /* of a user callback that raised; tells why the connection went down */
     crt_fault connect_fault;
     crt_fault shutdown_fault;
@@ -29,6 +30,12 @@ struct awscrt_conn {
     awscrt_event shutdown;
     char where[272]; /* "host:port" */
 };
+
+/* What a Python connection consists of. */
+typedef struct connection_data {
+    awscrt_conn *conn;
+    PyObject *on_settings; /* owned by the object alone, so that the garbage collector sees cycles through it */
+} connection_data;
 
 /* GIL held. */
 CRT_HIDDEN void awscrt_conn_release(awscrt_conn *conn);

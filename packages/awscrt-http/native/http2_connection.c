@@ -126,10 +126,11 @@ static PyObject *list_of(const settings_event *settings) {
     return list;
 }
 
-static void deliver_settings(awscrt_event *event) {
-    settings_event *settings = CRT_CONTAINER(event, settings_event, event);
-    awscrt_conn *conn = settings->conn;
-    PyObject *callback = Py_XNewRef(conn->on_settings); /* NULL: the garbage collector was here */
+/* A connection that is gone, or being collected, has nobody to tell. */
+static void tell_settings(const settings_event *settings) {
+    PyObject *self = settings->conn->weak ? awscrt_call0(settings->conn->weak) : NULL;
+    connection_data *data = self && self != Py_None ? awscrt_http_data(self) : NULL;
+    PyObject *callback = data ? Py_XNewRef(data->on_settings) : NULL;
     if (callback) {
         PyObject *list = list_of(settings);
         PyObject *result = list ? awscrt_call1(callback, list) : NULL;
@@ -140,7 +141,14 @@ static void deliver_settings(awscrt_event *event) {
         Py_XDECREF(list);
         Py_DECREF(callback);
     }
-    awscrt_conn_release(conn);
+    Py_XDECREF(self);
+    PyErr_Clear();
+}
+
+static void deliver_settings(awscrt_event *event) {
+    settings_event *settings = CRT_CONTAINER(event, settings_event, event);
+    tell_settings(settings);
+    awscrt_conn_release(settings->conn);
     crt_free(settings);
 }
 
