@@ -1,4 +1,4 @@
-"""Credentials that a service delivers, used by the S3 client: asked for once, in time, and reported when there are none."""
+"""Credentials that a service delivers, used by the S3 client: asked for once, in time; and when there are none."""
 
 from __future__ import annotations
 
