@@ -58,7 +58,7 @@ static void request_for_writes(recorder *r, client *c, const char *const *header
 /* ---- writes ---- */
 
 static void expect_writes_sent(const char *const *headers, bool own_body, const char *expected) {
-    const step steps[] = {READ("\r\n\r\n"), READ_LEN(strlen(expected)), SEND(EMPTY_OK), READ_EOF, END};
+    const step steps[] = {READ("\r\n\r\n"), READ_LEN(strlen(expected)), WAIT, SEND(EMPTY_OK), READ_EOF, END};
     crt_source first = text_source("hello"), second = text_source(" wor"), empty = text_source("");
     crt_source third = text_source("d");
     written w[4];
@@ -75,6 +75,7 @@ static void expect_writes_sent(const char *const *headers, bool own_body, const 
     assert_int_equal(write_text(&w[3], &r, &third, true), 0);
     assert_int_equal(crt_http_stream_write(r.stream, NULL, true, NULL, NULL),
                      AWS_ERROR_HTTP_MANUAL_WRITE_HAS_COMPLETED);
+    peer_go(&p);
     for (int i = 0; i < 4; i++) {
         expect_written(&w[i], 0);
     }

@@ -162,7 +162,7 @@ def test_garbage_behind_a_response_is_never_taken_for_the_next_one(no_native_lea
     expect_recovery(server)
 
 
-@pytest.mark.parametrize("step", [step for step in IN_RESPONSE], ids=lambda step: step.value)
+@pytest.mark.parametrize("step", list(IN_RESPONSE), ids=lambda step: step.value)
 def test_a_response_byte_by_byte(no_native_leak, faulty, step):
     server = faulty(step, Fault.DRIBBLE)
     outcome = Outcome(server, HttpTimeouts(idle=TIMEOUT))

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import threading
 
 import pytest
 
@@ -39,10 +40,13 @@ def receiving(scripted_server, response):
     def script(peer):
         peer.receive_until(b"\r\n\r\n")
         server.got = peer.receive_until(b"\r\n0\r\n\r\n")
+        assert server.may_answer.wait(TIMEOUT)
         peer.send(response(b"thanks"))
         peer.receive_all()
 
     server = scripted_server(script)
+    server.may_answer = threading.Event()
+    server.may_answer.set()
     return server
 
 
@@ -104,6 +108,7 @@ def test_an_iterable_that_fails(connect, scripted_server, capfd):
 
 
 def test_writes_by_hand(connect, receiving):
+    receiving.may_answer.clear()
     stream = connect(receiving.port).request(put(CHUNKED), manual_write=True)
     with pytest.raises(RuntimeError, match="AWS_ERROR_HTTP_STREAM_NOT_ACTIVATED"):
         stream.write_data(io.BytesIO(b"early"))
@@ -113,7 +118,10 @@ def test_writes_by_hand(connect, receiving):
     assert stream.write_data(None, end_stream=True).result(TIMEOUT) is None
     with pytest.raises(RuntimeError, match="AWS_ERROR_HTTP_MANUAL_WRITE_HAS_COMPLETED"):
         stream.write_data(None)
+    receiving.may_answer.set()
     assert stream.completion_future.result(TIMEOUT) == 200
+    with pytest.raises(RuntimeError, match="AWS_ERROR_HTTP_STREAM_HAS_COMPLETED"):
+        stream.write_data(None)
     assert dechunk(receiving.got) == (b"onetwothree", 3)
 
 
