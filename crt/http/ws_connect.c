@@ -151,6 +151,7 @@ static void take_body(ws_connecting *c, crt_bytes piece) {
 /* One event; false when nothing more can be done now, or `c` is gone. */
 static bool step(ws_connecting *c) {
     crt_h1_event event = crt_h1_decoder_next(&c->decoder, crt_buf_view(&c->input), UINT64_MAX);
+    bool is_101;
     switch (event.kind) {
     case CRT_H1_HEAD:
         if (keep_head(c)) {
@@ -158,12 +159,9 @@ static bool step(ws_connecting *c) {
             return false;
         }
         crt_buf_consume(&c->input, event.consumed);
-        if (c->status == 101) {
-            judge(c);
-            return false;
-        }
-        judge(c);
-        return true;
+        is_101 = c->status == 101;
+        judge(c); /* `c` is gone when the handshake stands */
+        return !is_101;
     case CRT_H1_BODY:
         take_body(c, event.body);
         break;
@@ -174,9 +172,9 @@ static bool step(ws_connecting *c) {
     case CRT_H1_ERROR:
         give_up(c, AWS_ERROR_HTTP_PROTOCOL_ERROR, c->decoder.detail);
         return false;
-    default:
+    default: /* an interim response may have been dropped */
         crt_buf_consume(&c->input, event.consumed);
-        return false;
+        return event.consumed > 0;
     }
     crt_buf_consume(&c->input, event.consumed);
     return true;
@@ -202,8 +200,8 @@ static void on_closed(void *user, const crt_fault *fault) {
     ws_connecting *c = user;
     crt_timer_stop(&c->timeout);
     crt_stream_release(c->io);
-    if (c->status && !c->complete && crt_h1_decoder_eof(&c->decoder)) {
-        c->complete = true;
+    if (c->status && c->status != 101 && !c->complete) {
+        c->complete = crt_h1_decoder_eof(&c->decoder);
     }
     if (c->fault.code == 0) {
         c->fault = *fault;
