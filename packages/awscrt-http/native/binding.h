@@ -154,6 +154,8 @@ PyObject *awscrt_http_version(int version);
 /* ---- credentials.c, signing_config.c, signing.c, presign.c ---- */
 
 int awscrt_http_credentials_init(PyObject *module);
+/* While the `done` of awscrt_credentials_query() is told of a failure: the exception, borrowed. Else NULL. */
+PyObject *awscrt_credentials_failure(void);
 int awscrt_http_signing_init(PyObject *module);
 extern CRT_HIDDEN PyMethodDef awscrt_http_sign_method;
 extern CRT_HIDDEN PyMethodDef awscrt_http_presign_method;

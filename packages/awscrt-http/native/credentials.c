@@ -187,7 +187,7 @@ typedef struct query {
     void *user;
 } query;
 
-/* The code that an exception carries; takes the exception that is set. */
+/* The code that an exception carries. */
 static int code_of(PyObject *exception) {
     PyObject *code = PyObject_GetAttrString(exception, "code");
     long value = code && PyLong_Check(code) ? PyLong_AsLong(code) : 0;
@@ -196,17 +196,31 @@ static int code_of(PyObject *exception) {
     return value > 0 && value <= INT32_MAX ? (int)value : AWS_ERROR_UNKNOWN;
 }
 
-static int take_code(void) {
+/* What the query failed with whose `done` runs on this thread. */
+static _Thread_local PyObject *failure;
+
+PyObject *awscrt_credentials_failure(void) {
+    return failure;
+}
+
+/* Takes the exception that is set. What `done` sets in motion may ask other providers on this thread. */
+static void answer_failure(query q) {
+    PyObject *outer = failure;
     PyObject *exception = awscrt_exception_take();
-    int code = exception ? code_of(exception) : AWS_ERROR_UNKNOWN;
+    failure = exception;
+    q.done(q.user, NULL, exception ? code_of(exception) : AWS_ERROR_UNKNOWN);
+    failure = outer;
     Py_XDECREF(exception);
-    return code;
 }
 
 static void answer(query q, PyObject *future) {
     PyObject *object = PyObject_CallMethod(future, "result", NULL);
     crt_credentials *credentials = object ? awscrt_credentials_get(object) : NULL;
-    q.done(q.user, credentials, credentials ? 0 : take_code());
+    if (credentials) {
+        q.done(q.user, credentials, 0);
+    } else {
+        answer_failure(q);
+    }
     Py_XDECREF(object);
 }
 
@@ -279,7 +293,7 @@ void awscrt_credentials_query(PyObject *provider, awscrt_credentials_fn done, vo
     if (ready > 0) {
         answer(q, future);
     } else if (ready < 0 || wait_for(future, &q)) {
-        done(user, NULL, take_code());
+        answer_failure(q);
     }
     Py_XDECREF(future);
 }

@@ -20,6 +20,17 @@ void awscrt_signing_fail(PyObject *future, int code, const char *detail) {
     Py_DECREF(exception);
 }
 
+/* The provider's own exception, which says more, becomes the cause. */
+static void fail_without_credentials(PyObject *future, int code) {
+    PyObject *cause = awscrt_credentials_failure();
+    PyObject *exception = awscrt_exception(AWS_AUTH_SIGNING_NO_CREDENTIALS, crt_error_name(code));
+    if (cause) {
+        PyException_SetCause(exception, Py_NewRef(cause));
+    }
+    awscrt_future_set_exception(future, exception);
+    Py_DECREF(exception);
+}
+
 static void signing_free(signing *s) {
     Py_DECREF(s->config);
     Py_DECREF(s->subject);
@@ -35,7 +46,7 @@ static void credentials_ready(void *user, crt_credentials *credentials, int code
     } else if (s->starting && code == AWS_AUTH_CREDENTIALS_PROVIDER_DELEGATE_FAILURE) {
         s->raise = code;
     } else {
-        awscrt_signing_fail(s->future, AWS_AUTH_SIGNING_NO_CREDENTIALS, crt_error_name(code));
+        fail_without_credentials(s->future, code);
     }
     s->answered = true;
     if (!s->starting) {

@@ -13,7 +13,13 @@ import pytest
 
 import awscrt
 from awscrt._credentials.flight import Flight
-from awscrt.auth import AwsCredentials, AwsCredentialsProvider, AwsSigningConfig, aws_sign_request
+from awscrt.auth import (
+    AwsCredentials,
+    AwsCredentialsProvider,
+    AwsCredentialsProviderBase,
+    AwsSigningConfig,
+    aws_sign_request,
+)
 from awscrt.http import HttpHeaders, HttpRequest
 from awscrt.testing.credentials import KEY_ID, ContainerEndpoint, Fault
 
@@ -188,7 +194,23 @@ def test_signing_without_credentials(monkeypatch):
     signed = request()
     error = aws_sign_request(signed, config).exception(TIMEOUT)
     assert error.name == "AWS_AUTH_SIGNING_NO_CREDENTIALS"
+    assert "AWS_ACCESS_KEY_ID" in error.__cause__.message  # the provider's own words
     assert list(signed.headers) == [("Host", "h")]
+
+
+def test_cause_of_a_signature_that_failed_is_the_exception_of_the_provider():
+    problem = ValueError("mine")
+    inner = AwsSigningConfig(credentials_provider=AwsCredentialsProvider.new_environment(), region="r", service="s")
+    causes = []
+
+    class Mine(AwsCredentialsProviderBase):
+        def get_credentials(self):
+            causes.append(aws_sign_request(request(), inner).exception(TIMEOUT).__cause__)  # one query inside another
+            raise problem
+
+    config = AwsSigningConfig(credentials_provider=Mine(), region="r", service="s")
+    assert aws_sign_request(request(), config).exception(TIMEOUT).__cause__ is problem
+    assert causes[0].name == "AWS_AUTH_CREDENTIALS_PROVIDER_INVALID_ENVIRONMENT"
 
 
 # ---- chains of providers ----
