@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* Measured: with smaller blocks the threads wake each other more often than the warmer cache is worth. */
-#define BLOCK_SIZE (1024 * 1024)
+#define BLOCK_SIZE (2 * 1024 * 1024)
 #define WRITES_PER_SHARD 8
 #define WRITERS_MAX 4
 /* Below, the way to another thread and back costs more than the write. */
