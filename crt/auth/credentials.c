@@ -35,7 +35,6 @@ int crt_credentials_new(crt_bytes access_key_id, crt_bytes secret_access_key, cr
     credentials->secret_access_key = place(credentials, &at, secret_access_key);
     credentials->session_token = place(credentials, &at, session_token);
     credentials->expires_unix = expires_unix;
-    credentials->ec_key = NULL;
     int code = crt_sha256(secret_access_key, credentials->fingerprint);
     if (code) {
         crt_credentials_release(credentials);
@@ -53,7 +52,6 @@ void crt_credentials_release(crt_credentials *credentials) {
     if (!credentials || !crt_ref_dec(&credentials->refs)) {
         return;
     }
-    crt_ec_free(credentials->ec_key);
     crt_wipe(credentials->text, credentials->text_len);
     crt_wipe(credentials->fingerprint, sizeof(credentials->fingerprint));
     crt_free(credentials);
@@ -73,41 +71,4 @@ crt_bytes crt_credentials_session_token(const crt_credentials *credentials) {
 
 uint64_t crt_credentials_expires(const crt_credentials *credentials) {
     return credentials->expires_unix;
-}
-
-/* ---- the key of SigV4A ---- */
-
-#if defined(_MSC_VER)
-static crt_ec *load_key(crt_ec *volatile *place) {
-    return _InterlockedCompareExchangePointer((void *volatile *)place, NULL, NULL);
-}
-static bool offer_key(crt_ec *volatile *place, crt_ec *key) {
-    return _InterlockedCompareExchangePointer((void *volatile *)place, key, NULL) == NULL;
-}
-#else
-static crt_ec *load_key(crt_ec *volatile *place) {
-    return __atomic_load_n(place, __ATOMIC_ACQUIRE);
-}
-static bool offer_key(crt_ec *volatile *place, crt_ec *key) {
-    crt_ec *none = NULL;
-    return __atomic_compare_exchange_n(place, &none, key, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
-}
-#endif
-
-int crt_credentials_ec_key(const crt_credentials *credentials, crt_ec **out) {
-    crt_ec *volatile *place = &((crt_credentials *)(uintptr_t)credentials)->ec_key;
-    *out = load_key(place);
-    if (*out) {
-        return 0;
-    }
-    crt_ec *key;
-    int code = crt_sigv4a_derive(credentials, &key);
-    if (code) {
-        return code;
-    }
-    if (!offer_key(place, key)) {
-        crt_ec_free(key); /* another thread was first */
-    }
-    *out = load_key(place);
-    return 0;
 }

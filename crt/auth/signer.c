@@ -107,7 +107,6 @@ int crt_signer_init(crt_signer *signer, const crt_signing_config *config, const 
     signer->config = config;
     signer->credentials = credentials;
     signer->credential = (crt_buf)CRT_BUF_INIT;
-    signer->ec_key = NULL;
     int code = check_config(config, credentials, fault);
     if (!code) {
         code = format_date(config->date_unix, signer->date_time, fault);
@@ -122,7 +121,7 @@ int crt_signer_init(crt_signer *signer, const crt_signing_config *config, const 
                                                                                   : "X-Amz-Security-Token");
     if (config->algorithm == CRT_SIGN_V4_ASYMMETRIC) {
         signer->algorithm = crt_bytes_str(ALGORITHM_V4A);
-        return crt_credentials_ec_key(credentials, &signer->ec_key);
+        return crt_sigv4a_derive(credentials, signer->ec_number);
     }
     signer->algorithm = crt_bytes_str(ALGORITHM_V4);
     return crt_signing_key(credentials, signer->date_time, config->region, config->service, &signer->key);
@@ -130,6 +129,7 @@ int crt_signer_init(crt_signer *signer, const crt_signing_config *config, const 
 
 void crt_signer_clear(crt_signer *signer) {
     crt_wipe(&signer->key, sizeof(signer->key));
+    crt_wipe(signer->ec_number, sizeof(signer->ec_number));
     crt_buf_free(&signer->credential);
 }
 
@@ -148,13 +148,16 @@ static int sign_with_hmac(const crt_signer *signer, crt_bytes text, uint8_t out[
 static int sign_with_ec(const crt_signer *signer, crt_bytes text, uint8_t *out, size_t *len) {
     uint8_t digest[CRT_SHA256_LEN];
     int code = crt_sha256(text, digest);
-    return code ? code : crt_ec_sign(signer->ec_key, crt_bytes_of(digest, sizeof(digest)), out, len);
+    return code ? code
+                : crt_ec_sign_with(CRT_EC_P256, crt_bytes_of(signer->ec_number, sizeof(signer->ec_number)),
+                                   crt_bytes_of(digest, sizeof(digest)), out, len);
 }
 
 int crt_signer_sign(const crt_signer *signer, crt_bytes text, char signature[CRT_SIGNATURE_MAX], size_t *len) {
     uint8_t raw[CRT_EC_SIGNATURE_MAX];
     size_t raw_len = CRT_SHA256_LEN;
-    int code = signer->ec_key ? sign_with_ec(signer, text, raw, &raw_len) : sign_with_hmac(signer, text, raw);
+    int code = signer->config->algorithm == CRT_SIGN_V4_ASYMMETRIC ? sign_with_ec(signer, text, raw, &raw_len)
+                                                                   : sign_with_hmac(signer, text, raw);
     if (code) {
         return code;
     }

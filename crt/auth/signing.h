@@ -1,9 +1,9 @@
 /*
  * Private to crt/auth: the steps of a signature.
  *
- *   credentials.c   what signs, and the EC key that SigV4A derives from it
+ *   credentials.c   what signs
  *   signing_key.c   the HMAC key of a day, region and service, and the cache of such keys
- *   sigv4a.c        the EC key of SigV4A
+ *   sigv4a.c        the EC key of SigV4A, derived from the credentials
  *   signer.c        what all signatures of one moment share: date, scope, key; text in, signature out
  *   canonical.c     the canonical form of path, query and headers
  *   request.c       the signature of one request, over the two above
@@ -38,8 +38,6 @@ struct crt_credentials {
     uint64_t expires_unix;
     /* SHA-256 of the secret: names it in the cache of signing keys, which so never holds a secret itself. */
     uint8_t fingerprint[CRT_SHA256_LEN];
-    /* SigV4A's key, made when it is first needed; set once, by whichever thread comes first. */
-    crt_ec *volatile ec_key;
     size_t text_len;
     uint8_t text[];
 };
@@ -47,12 +45,10 @@ struct crt_credentials {
 /* memset that the compiler must not drop. */
 CRT_HIDDEN void crt_wipe(void *memory, size_t len);
 
-/* Borrowed from the credentials. Thread-safe: the key is a memo that does not change what credentials are. */
-CRT_HIDDEN int crt_credentials_ec_key(const crt_credentials *credentials, crt_ec **out);
-
 /* ---- sigv4a.c ---- */
 
-CRT_HIDDEN int crt_sigv4a_derive(const crt_credentials *credentials, crt_ec **out);
+/* The caller wipes the number. */
+CRT_HIDDEN int crt_sigv4a_derive(const crt_credentials *credentials, uint8_t number[CRT_SHA256_LEN]);
 /* Makes a candidate, big-endian, the private number it stands for; false: it stands for none. */
 CRT_HIDDEN bool crt_sigv4a_private_number(uint8_t candidate[CRT_SHA256_LEN]);
 
@@ -74,7 +70,7 @@ typedef struct crt_signer {
     crt_bytes scope;                     /* 20150830/us-east-1/service/aws4_request */
     crt_buf credential;                  /* access key id, slash, scope */
     crt_hmac key;                        /* V4 */
-    crt_ec *ec_key;                      /* V4_ASYMMETRIC; borrowed from the credentials */
+    uint8_t ec_number[CRT_SHA256_LEN];   /* V4_ASYMMETRIC: the private number */
 } crt_signer;
 
 /* Checks the configuration and prepares; config and credentials are borrowed. Clear it also after a failure. */

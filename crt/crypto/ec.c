@@ -89,12 +89,9 @@ int crt_ec_generate(int curve_id, crt_ec **out) {
 
 /* ---- import ---- */
 
-/* 1 to order - 1 */
-static bool is_private_number(const crt_ec *key) {
+bool crt_ec_is_private_number(const crt_ec_params *curve, const uint8_t *number) {
     static const uint8_t zero[CRT_EC_COORDINATE_MAX];
-    size_t width = key->curve->width;
-    return memcmp(key->private_number, zero, width) != 0 &&
-           memcmp(key->private_number, key->curve->order, width) < 0;
+    return memcmp(number, zero, curve->width) != 0 && memcmp(number, curve->order, curve->width) < 0;
 }
 
 static bool compute_point(const crt_ec *key, uint8_t *out) {
@@ -121,7 +118,7 @@ static bool take_numbers(crt_ec *key, const crt_ec_numbers *numbers) {
         return true;
     }
     memcpy(key->private_number, numbers->private_number.ptr, numbers->private_number.len);
-    return is_private_number(key) && compute_point(key, key->point) &&
+    return crt_ec_is_private_number(key->curve, key->private_number) && compute_point(key, key->point) &&
            (numbers->point.len == 0 || memcmp(numbers->point.ptr, key->point, numbers->point.len) == 0);
 }
 

@@ -24,6 +24,9 @@ typedef struct crt_ec_params {
 /* NULL for another value than those of crt_ec_curve. */
 CRT_HIDDEN const crt_ec_params *crt_ec_params_of(int curve);
 
+/* 1 to order - 1; of the curve's width. */
+CRT_HIDDEN bool crt_ec_is_private_number(const crt_ec_params *curve, const uint8_t *number);
+
 /* What an encoding says; views into it. */
 typedef struct crt_ec_numbers {
     const crt_ec_params *curve;

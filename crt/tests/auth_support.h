@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "crt/auth.h"
+#include "../auth/signing.h"
 #include "support.h"
 
 #define DATE_2015 INT64_C(1440938160) /* 2015-08-30T12:36:00Z */
@@ -54,6 +54,15 @@ static inline void sign(crt_http_message *message, const crt_signing_config *con
     if (code) {
         fail_msg("%d %s", code, fault.detail);
     }
+}
+
+/* The EC key that SigV4A derives from credentials. */
+static inline crt_ec *ec_key_of(const crt_credentials *credentials) {
+    uint8_t number[32];
+    crt_ec *key;
+    assert_int_equal(crt_sigv4a_derive(credentials, number), 0);
+    assert_int_equal(crt_ec_new_private_number(CRT_EC_P256, crt_bytes_of(number, 32), &key), 0);
+    return key;
 }
 
 static inline void expect_text(crt_bytes found, const char *expected) {

@@ -71,7 +71,6 @@ static size_t fail_each(int (*step)(crt_http_message *message, const crt_signing
     }
 }
 
-/* Fresh credentials each time: a derived key is kept with them. */
 static int new_credentials(crt_credentials **out) {
     return crt_credentials_new(str("AKID"), str("SECRET"), str("TOKEN"), UINT64_MAX, out);
 }

@@ -184,6 +184,36 @@ static void ec_from_a_private_number(void **state) {
     assert_null(key);
 }
 
+static void ec_signs_with_a_private_number(void **state) {
+    uint8_t numbers[2][CRT_EC_COORDINATE_MAX] = {{1, 2, 3}, {4, 5, 6}}, digest[64] = {7};
+    for (int curve = CRT_EC_P256; curve <= CRT_EC_P384; curve++) {
+        size_t width = curve == CRT_EC_P256 ? 32 : 48, len;
+        uint8_t signature[CRT_EC_SIGNATURE_MAX], zero[CRT_EC_COORDINATE_MAX] = {0};
+        crt_bytes number = crt_bytes_of(numbers[curve], width);
+        crt_ec *key;
+        bool valid;
+
+        assert_int_equal(crt_ec_new_private_number(curve, number, &key), 0);
+        for (size_t digest_len = width; digest_len <= 64; digest_len += 64 - width) {
+            crt_bytes signed_digest = crt_bytes_of(digest, digest_len);
+            assert_int_equal(crt_ec_sign_with(curve, number, signed_digest, signature, &len), 0);
+            assert_int_equal(crt_ec_verify(key, signed_digest, crt_bytes_of(signature, len), &valid), 0);
+            assert_true(valid);
+        }
+        crt_bytes all = crt_bytes_of(digest, width), cut = crt_bytes_of(digest, width - 1);
+        assert_int_equal(crt_ec_sign_with(curve, number, cut, signature, &len), AWS_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(crt_ec_sign_with(curve, cut, all, signature, &len), AWS_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(crt_ec_sign_with(curve, crt_bytes_of(zero, width), all, signature, &len),
+                         AWS_ERROR_CAL_CRYPTO_OPERATION_FAILED);
+        assert_int_equal(len, 0);
+        crt_ec_free(key);
+    }
+    size_t len;
+    uint8_t signature[CRT_EC_SIGNATURE_MAX];
+    crt_bytes number = crt_bytes_of(numbers[0], 32);
+    assert_int_equal(crt_ec_sign_with(2, number, number, signature, &len), AWS_ERROR_CAL_UNSUPPORTED_ALGORITHM);
+}
+
 static void ec_generates_both_curves(void **state) {
     for (int curve = CRT_EC_P256; curve <= CRT_EC_P384; curve++) {
         crt_ec *key;
@@ -315,6 +345,7 @@ int main(void) {
         leak_checked(ec_round_trips),
         leak_checked(ec_refuses_every_cut),
         leak_checked(ec_from_a_private_number),
+        leak_checked(ec_signs_with_a_private_number),
         leak_checked(ec_generates_both_curves),
         leak_checked(signatures_of_every_length_round_trip),
         leak_checked(one_key_serves_many_threads),

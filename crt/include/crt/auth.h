@@ -43,8 +43,7 @@ typedef struct crt_signing_config {
 
 /*
  * Signs in place: appends headers (or query parameters). On failure the message is unmodified.
- * Derived signing keys are kept: for V4 a few, per secret, date, region and service; for V4_ASYMMETRIC one with the
- * credentials. Thread-safe for different messages.
+ * Derived signing keys are cached per (secret, date, region, service). Thread-safe for different messages.
  */
 CRT_HTTP_FN(int, crt_sign_message,
             (crt_http_message *message, const crt_signing_config *config, const crt_credentials *credentials,

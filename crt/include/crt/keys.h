@@ -96,6 +96,11 @@ CRT_FN(void, crt_ec_public_coordinates, (const crt_ec *key, crt_bytes *x, crt_by
  * AWS_ERROR_INVALID_ARGUMENT: a public key.
  */
 CRT_FN(int, crt_ec_sign, (crt_ec *key, crt_bytes digest, uint8_t *out, size_t *out_len));
+/*
+ * The same with a bare private number, big-endian: for numbers that serve for one signature, as no key has to be made.
+ * The digest is as long as the curve is wide, or longer. Codes of crt_ec_new_private_number.
+ */
+CRT_FN(int, crt_ec_sign_with, (int curve, crt_bytes number, crt_bytes digest, uint8_t *out, size_t *out_len));
 CRT_FN(int, crt_ec_verify, (crt_ec *key, crt_bytes digest, crt_bytes signature, bool *valid));
 
 /*

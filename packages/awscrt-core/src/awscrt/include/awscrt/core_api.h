@@ -148,7 +148,7 @@ CRT_FN(crt_source *, awscrt_source_of_buffer, (PyObject *buffer));
     X(crt_xxh_size) X(crt_xxh) X(crt_xxh_stream_new) X(crt_xxh_stream_update) X(crt_xxh_stream_digest)        \
     X(crt_xxh_stream_free)                                                                                    \
     X(crt_hmac_init) X(crt_hmac_update) X(crt_hmac_digest) X(crt_hmac_wipe)                                   \
-    X(crt_ec_new_private_number) X(crt_ec_sign) X(crt_ec_free)
+    X(crt_ec_new_private_number) X(crt_ec_sign) X(crt_ec_free) X(crt_ec_sign_with)
 
 #if defined(CRT_CORE_VIA_TABLE)
 #define AWSCRT_CORE_MEMBER(name) CRT_TYPEOF(name) fn_##name;
