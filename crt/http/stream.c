@@ -250,7 +250,7 @@ uint64_t crt_http_stream_take_credit(crt_http_stream *stream, uint64_t window) {
 void crt_http_stream_tell(crt_http_stream *stream, const crt_fault *fault) {
     CRT_LOG(CRT_LOG_DEBUG, CRT_LS_HTTP_STREAM, "id=%p: complete, status %d, code %d (%s)", (void *)stream,
             stream->status, fault->code, crt_error_name(fault->code));
-    if (stream->writing != CRT_HTTP_WRITING_NONE) {
+    if (__atomic_load_n(&stream->writing, __ATOMIC_SEQ_CST) != CRT_HTTP_WRITING_NONE) {
         __atomic_store_n(&stream->writing, CRT_HTTP_WRITING_COMPLETE, __ATOMIC_SEQ_CST);
     }
     stream->handler->on_complete(stream->user, fault, stream->status);
