@@ -9,6 +9,7 @@
 #include "awscrt/core_api.h"
 #include "crt/auth.h"
 #include "crt/http.h"
+#include "crt/http_pool.h"
 
 CRT_EXTERN_C_BEGIN
 
@@ -64,7 +65,10 @@ CRT_HTTP_FN(void, awscrt_credentials_query, (PyObject *provider, awscrt_credenti
     X(crt_message_signature) X(crt_presigner_new) X(crt_presigner_free) X(crt_presign)                         \
     X(crt_chunk_signer_new) X(crt_chunk_signer_free) X(crt_sign_chunk) X(crt_sign_trailer) X(crt_sign_event)   \
     X(crt_http_stream_unsent) X(crt_http_conn_update_window) X(crt_http_conn_ping)                            \
-    X(crt_http_stream_expect_writes) X(crt_http_stream_write) X(crt_http_stream_new_with)
+    X(crt_http_stream_expect_writes) X(crt_http_stream_write) X(crt_http_stream_new_with)               \
+    X(crt_http_pool_new) X(crt_http_pool_release) X(crt_http_pool_stats_get) X(crt_http_pool_request_new)      \
+    X(crt_http_pool_request_cancel) X(crt_http_pool_request_resume) X(crt_http_pool_request_release)           \
+    X(crt_http_pool_request_loop) X(crt_http_pool_request_version)
 
 #if defined(CRT_HTTP_VIA_TABLE)
 #define AWSCRT_HTTP_MEMBER(name) CRT_TYPEOF(name) fn_##name;
