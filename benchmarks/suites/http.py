@@ -73,6 +73,21 @@ def websocket_rows(context: Context) -> List[Row]:
     ]
 
 
+def http2_rows(context: Context) -> List[Row]:
+    """One connection with TLS: many small requests at once, and a large body."""
+    size = context.gib << 30
+    context.object("object", size)
+    shared = {"port": context.servers.nginx.tls_port, "ca": context.servers.ca, "style": "futures"}
+    result: List[Row] = []
+    for api, goal in (("futures", "3.2x"), ("asyncio", "5x")):
+        params = {**shared, "style": api, "path": "/small", "count": 40000, "in_flight": 100}
+        result.append(Row(f"http2 100 streams, {api}", "http2.py", params, goal))
+    for name, window in (("default window", None), ("window of 16 MiB", 16 << 20)):
+        params = {**shared, "path": "/object", "size": size, "window": window}
+        result.append(Row(f"http2 GET of {context.gib} GiB, {name}", "http2.py", params, "3.5x"))
+    return result
+
+
 def rows(context: Context) -> List[Row]:
     context.object("small", 1024)
     port = context.servers.nginx.port
@@ -81,4 +96,4 @@ def rows(context: Context) -> List[Row]:
         params = {"style": api, "port": port, "ca": None, "count": 40000, "in_flight": 32, "path": "/small"}
         raw = partial(run_wrk, port, "/small", 32, False)
         result.append(Row(f"http1 32 in flight, {api}", "http_get.py", params, goal, raw=raw))
-    return [*result, *signing_rows(), *websocket_rows(context)]
+    return [*result, *http2_rows(context), *signing_rows(), *websocket_rows(context)]

@@ -23,6 +23,7 @@ from awscrt.testing.eventstream import (
     serve_operations,
 )
 from awscrt.testing.s3 import ACCESS_KEY_ID, SECRET_ACCESS_KEY
+from awscrt.testing.servers import Nghttpd
 
 SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "samples"
 
@@ -112,6 +113,21 @@ def shake_hands_twice(listener: socket.socket, context: ssl.SSLContext) -> None:
         with contextlib.suppress(OSError), listener.accept()[0] as plain:
             with context.wrap_socket(plain, server_side=True) as peer:
                 peer.recv(1)
+
+
+def test_http2_streams(tls_certs: Any) -> None:
+    with Nghttpd(tls_certs.server) as server:
+        server.add_file("page", b"x" * 1000)
+        lines = run_sample("http2_streams.py", "localhost", server.port, "/page", tls_certs.ca_path).splitlines()
+    assert lines == [
+        "received 20000 bytes on 20 streams",
+        "uploaded ['line 0', 'line 1', 'line 2']",
+        "round trip below a second: True",
+    ]
+
+
+def test_http2_writes(nghttpd: Any) -> None:
+    assert run_sample("http2_writes.py", "localhost", nghttpd.port).strip() == "status 200 b'first, last'"
 
 
 def test_event_loops_of_ones_own(nginx: Any) -> None:

@@ -221,7 +221,7 @@ def test_uploads_come_back(nghttpd, connect2, exchange, size):
     assert got.status() == 200 and got.body == data
 
 
-APP = '''
+APP = """
 async def app(scope, receive, send):
     body = b""
     while True:
@@ -232,7 +232,7 @@ async def app(scope, receive, send):
     names = b",".join(name for name, value in scope["headers"])
     await send({"type": "http.response.start", "status": 201, "headers": [(b"names", names)]})
     await send({"type": "http.response.body", "body": scope["http_version"].encode() + body[::-1]})
-'''
+"""
 
 
 @pytest.fixture(scope="module")
