@@ -243,11 +243,21 @@ def test_cancelled_chain(container):
 # ---- copies ----
 
 
-@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
-def test_providers_cannot_be_pickled_or_copied(duplicate):
-    for provider in (AwsCredentialsProvider.new_static("a", "b"), AwsCredentialsProvider.new_default_chain()):
+def every_kind():
+    return AwsCredentialsProvider.new_static("a", "b"), AwsCredentialsProvider.new_default_chain()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_providers_cannot_be_pickled(protocol):
+    for provider in every_kind():
         with pytest.raises(TypeError, match="AwsCredentialsProvider"):
-            duplicate(provider)
+            pickle.dumps(provider, protocol)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_copies_are_the_provider(duplicate):
+    for provider in every_kind():
+        assert duplicate(provider) is provider
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

@@ -14,9 +14,11 @@ TYPE_CHECKING = False  # typing is the largest part of a small program's import 
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import datetime
-    from typing import Any, Callable, Iterable, List, NoReturn, Optional, Sequence, Tuple
+    from typing import Any, Callable, Iterable, List, NoReturn, Optional, Sequence, Tuple, TypeVar
 
     from awscrt.http import HttpHeaders
+
+    _Provider = TypeVar("_Provider", bound="AwsCredentialsProviderBase")
 
 __all__ = [
     "AwsCredentials",
@@ -88,10 +90,16 @@ def _construct(make: Callable[[], Any]) -> Any:
 
 
 class AwsCredentialsProviderBase(NativeResource):
-    """Base of credentials providers."""
+    """Base of credentials providers. They may be shared between threads; a copy is the provider itself."""
+
+    def __copy__(self: _Provider) -> _Provider:
+        return self
+
+    def __deepcopy__(self: _Provider, memo: Any) -> _Provider:
+        return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} cannot be pickled or copied: it may hold secrets")
+        raise TypeError(f"{type(self).__name__} cannot be pickled: it may hold secrets")
 
 
 class AwsCredentialsProvider(AwsCredentialsProviderBase):
