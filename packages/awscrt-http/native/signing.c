@@ -5,12 +5,14 @@
 #include "signing.h"
 
 typedef struct signing {
+    crt_refcount refs; /* of the call and of the query */
     awscrt_signing_step step;
     PyObject *config;
     PyObject *subject;
     PyObject *future;
+    /* The caller's thread alone reads and writes these: */
+    unsigned long caller;
     bool starting; /* still inside awscrt_signing_start() */
-    bool answered;
     int raise;     /* code that the call itself must raise */
 } signing;
 
@@ -31,27 +33,33 @@ static void fail_without_credentials(PyObject *future, int code) {
     Py_DECREF(exception);
 }
 
-static void signing_free(signing *s) {
+static void signing_release(signing *s) {
+    if (!crt_ref_dec(&s->refs)) {
+        return;
+    }
     Py_DECREF(s->config);
     Py_DECREF(s->subject);
     Py_DECREF(s->future);
     crt_free(s);
 }
 
-/* GIL held. The call that still waits frees. */
+/* A delegate's failure during the call is the call's own; its function runs on the caller's thread. */
+static bool concerns_call(const signing *s, int code) {
+    return code == AWS_AUTH_CREDENTIALS_PROVIDER_DELEGATE_FAILURE && s->caller == PyThread_get_thread_ident() &&
+           s->starting;
+}
+
+/* GIL held; any thread, also before the call returns. */
 static void credentials_ready(void *user, crt_credentials *credentials, int code) {
     signing *s = user;
     if (credentials) {
         s->step(s->future, s->config, s->subject, credentials);
-    } else if (s->starting && code == AWS_AUTH_CREDENTIALS_PROVIDER_DELEGATE_FAILURE) {
+    } else if (concerns_call(s, code)) {
         s->raise = code;
     } else {
         fail_without_credentials(s->future, code);
     }
-    s->answered = true;
-    if (!s->starting) {
-        signing_free(s);
-    }
+    signing_release(s);
 }
 
 /* -1 + RuntimeError when a config lacks what every signature needs. */
@@ -83,18 +91,18 @@ PyObject *awscrt_signing_start(PyObject *config, PyObject *subject, awscrt_signi
         crt_free(s);
         return NULL;
     }
+    crt_ref_init(&s->refs);
+    crt_ref_inc(&s->refs);
     s->step = step;
     s->config = Py_NewRef(config);
     s->subject = Py_NewRef(subject);
     s->future = Py_NewRef(future);
+    s->caller = PyThread_get_thread_ident();
     s->starting = true;
     awscrt_credentials_query(awscrt_signing_provider(config), credentials_ready, s);
-    if (!s->answered) {
-        s->starting = false; /* credentials_ready comes later, and frees */
-        return future;
-    }
+    s->starting = false;
     int code = s->raise;
-    signing_free(s);
+    signing_release(s);
     if (code) {
         Py_DECREF(future);
         return awscrt_raise(code, NULL);
