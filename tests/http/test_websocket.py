@@ -232,7 +232,7 @@ def test_subprotocols(offers, chosen, good):
         (["Content-Length: 5"], b"hello", b"hello"),
         (["Content-Length: 0"], b"", b""),
         (["Transfer-Encoding: chunked"], b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", b"hello"),
-        ([], b"until the end", b"until the end"),
+        (["Connection: close"], b"until the end", b"until the end"),
         (["Content-Length: 50"], b"hello", None),
     ],
 )

@@ -3,7 +3,7 @@
 import asyncio
 from concurrent.futures import Future
 from datetime import datetime
-from typing import Any, Callable, Iterable, Iterator, List, Literal, Optional, Tuple, Type, Union
+from typing import Any, AsyncIterator, Awaitable, Callable, Iterable, Iterator, List, Literal, Optional, Tuple, Type, Union
 
 from awscrt import NativeResource
 from awscrt.auth import AwsCredentialsProviderBase, AwsSignatureType, AwsSignedBodyHeaderType, AwsSigningAlgorithm
@@ -234,3 +234,62 @@ def presign(
 def transport(name: str, /) -> Any: ...
 def use_stream_types(type: Type[ClientStream], http2_type: Type[Http2Stream], /) -> None: ...
 def report_unraisable(exception: BaseException, context: object, /) -> None: ...
+
+class WebSocketBinding:
+    def send(self, opcode: int, payload: Any, fin: bool, on_complete: Optional[Callable[..., None]], /) -> None: ...
+    def close(self) -> None: ...
+    def credit(self, size: int, /) -> None: ...
+
+def websocket_connect(
+    host: str,
+    port: Optional[int],
+    request: HttpRequest,
+    bootstrap: Optional[ClientBootstrap],
+    socket_options: Optional[SocketOptions],
+    tls_connection_options: Optional[TlsConnectionOptions],
+    proxy_options: Optional[HttpProxyOptions],
+    core: Any,
+    window: Optional[int],
+    on_begin: Optional[Callable[..., None]],
+    on_payload: Optional[Callable[..., None]],
+    on_complete: Optional[Callable[..., None]],
+    /,
+) -> None: ...
+def use_websocket_types(
+    opcodes: Tuple[Any, ...],
+    frame: type,
+    begin: type,
+    payload: type,
+    complete: type,
+    sent: type,
+    report: Callable[..., None],
+    /,
+) -> None: ...
+
+class AsyncWebSocket(NativeResource):
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __aiter__(self) -> AsyncIterator[Union[str, bytes]]: ...
+    def __anext__(self) -> Awaitable[Union[str, bytes]]: ...
+    def _start(
+        self,
+        host: str,
+        port: int,
+        request: HttpRequest,
+        bootstrap: Optional[ClientBootstrap],
+        socket_options: Optional[SocketOptions],
+        tls_connection_options: Optional[TlsConnectionOptions],
+        proxy_options: Optional[HttpProxyOptions],
+        loop: asyncio.AbstractEventLoop,
+        max_message: int,
+        answer_timeout_ms: int,
+        close_timeout_ms: int,
+        compression: Optional[Tuple[bool, bool, int, int, int, int]],
+        /,
+    ) -> None: ...
+    def _pop(self) -> Union[str, bytes, None]: ...
+    def _want_messages(self) -> None: ...
+    def _send(self, opcode: int, payload: Any, fin: bool, compress: bool, /) -> int: ...
+    def _want_room(self, low: int, /) -> bool: ...
+    def _close(self, payload: bytes, /) -> None: ...
+    def _abort(self, code: int, /) -> None: ...
+    def _compresses(self) -> bool: ...
