@@ -1,9 +1,9 @@
 /*
  * Signing with a bare private number.
  *
- * Here libcrypto's EC_KEY is used and not EVP: a key for EVP takes 20 us to be made of a number (OpenSSL 3.0, mostly the
- * curve, which is made anew each time), as long as the signature itself. With a curve that is kept it takes less than
- * one. The functions are deprecated in favour of EVP but run the same assembly.
+ * Here libcrypto's EC_KEY is used and not EVP: a key for EVP takes 20 us to be made of a number (OpenSSL 3.0; mostly
+ * for the curve, which is made anew each time), as long as the signature itself. With a curve that is kept it takes
+ * less than one. The functions are deprecated in favour of EVP but run the same assembly.
  */
 #define OPENSSL_API_COMPAT 0x10101000L
 

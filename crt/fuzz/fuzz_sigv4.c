@@ -162,7 +162,8 @@ static void sign_chunks(input *in) {
     int64_t date_ms = 0;
     memcpy(&date_ms, in->target.ptr, in->target.len < 8 ? in->target.len : 8);
     crt_sign_event(signer, date_ms, digest, raw);
-    require(crt_sign_event(signer, 0, digest, raw) == (in->flags & 4 ? AWS_AUTH_SIGNING_UNSUPPORTED_SIGNATURE_TYPE : 0));
+    code = crt_sign_event(signer, 0, digest, raw);
+    require(code == (in->flags & 4 ? AWS_AUTH_SIGNING_UNSUPPORTED_SIGNATURE_TYPE : 0));
     crt_chunk_signer_free(signer);
 }
 

@@ -68,10 +68,10 @@ static int check_config(PyObject *config) {
     if (awscrt_signing_config_get(config, &native)) {
         return -1;
     }
-    const char *missing = !native.region.len                              ? "region"
-                          : !native.service.len                           ? "service"
+    const char *missing = !native.region.len                           ? "region"
+                          : !native.service.len                        ? "service"
                           : awscrt_signing_provider(config) == Py_None ? "credentials_provider"
-                                                                          : NULL;
+                                                                       : NULL;
     if (missing) {
         char detail[64];
         PyOS_snprintf(detail, sizeof(detail), "AwsSigningConfig.%s is not set", missing);
@@ -182,7 +182,7 @@ static int hash_body(PyObject *request, crt_signing_config *config, char hex[HEX
     return status;
 }
 
-/* ---- the callback is asked before signing: what it does to the request must not pull that from under the signer ---- */
+/* ---- should_sign_header: asked before signing, so that it cannot pull the request from under the signer ---- */
 
 /* [bytes, ...] of the names of the request's headers; NULL + exception. */
 static PyObject *header_names(PyObject *request) {
