@@ -218,10 +218,10 @@ int crt_http_stream_write(crt_http_stream *stream, crt_source *data, bool end, c
 }
 
 void crt_http_outgoing_done(crt_http_outgoing *outgoing, int status) {
+    crt_source_release(outgoing->data); /* who is told has it back already */
     if (outgoing->done) {
         outgoing->done(outgoing->user, status);
     }
-    crt_source_release(outgoing->data);
     if (outgoing->stream) {
         crt_http_stream_release(outgoing->stream);
     }

@@ -2,7 +2,7 @@
 #include "http_support.h"
 
 #define OK "HTTP/1.1 200 OK\r\n"
-enum { SHORT_MS = 40 };
+enum { SHORT_MS = 100 };
 
 static void expect_late(const step *steps, const crt_http_timeouts *timeouts, int code, const char *said) {
     peer p;
@@ -28,9 +28,9 @@ static void a_peer_that_never_answers(void **state) {
     static const step steps[] = {READ("\r\n\r\n"), READ_EOF, END};
     const crt_http_timeouts first = {.first_byte_ms = SHORT_MS}, idle = {.idle_ms = SHORT_MS};
     const crt_http_timeouts total = {.total_ms = SHORT_MS};
-    expect_late(steps, &first, AWS_ERROR_HTTP_RESPONSE_FIRST_BYTE_TIMEOUT, "not a byte of the response after 40 ms");
-    expect_late(steps, &idle, AWS_IO_SOCKET_TIMEOUT, "not a byte for 40 ms, while the response was awaited");
-    expect_late(steps, &total, AWS_IO_SOCKET_TIMEOUT, "not complete after 40 ms, while the response was awaited");
+    expect_late(steps, &first, AWS_ERROR_HTTP_RESPONSE_FIRST_BYTE_TIMEOUT, "not a byte of the response after 100 ms");
+    expect_late(steps, &idle, AWS_IO_SOCKET_TIMEOUT, "not a byte for 100 ms, while the response was awaited");
+    expect_late(steps, &total, AWS_IO_SOCKET_TIMEOUT, "not complete after 100 ms, while the response was awaited");
 }
 
 static void a_peer_that_falls_silent(void **state) {
@@ -118,7 +118,7 @@ static void on_space_none(void *user, uint64_t want, crt_span *space) {
 static void a_consumer_that_pauses_is_not_the_peers_fault(void **state) {
     static const step steps[] = {READ("\r\n\r\n"), SEND(OK "Content-Length: 5\r\n\r\nhello"), READ_EOF, END};
     static const crt_http_stream_handler handler = {recorder_on_head, on_space_none, recorder_on_body, recorder_on_complete};
-    const crt_http_timeouts timeouts = {.idle_ms = 5, .total_ms = 150};
+    const crt_http_timeouts timeouts = {.idle_ms = 5, .total_ms = 250};
     peer p;
     client c;
     recorder r;
@@ -131,7 +131,7 @@ static void a_consumer_that_pauses_is_not_the_peers_fault(void **state) {
     recorder_request_with(&r, &c, &handler, make_message("GET", "/", NULL, NULL));
     assert_int_equal(crt_http_stream_activate(r.stream), 0);
     recorder_wait(&r);
-    assert_non_null(strstr(r.fault.detail, "not complete after 150 ms")); /* the total, not the idle time */
+    assert_non_null(strstr(r.fault.detail, "not complete after 250 ms")); /* the total, not the idle time */
     recorder_free(&r);
     client_end(&c);
     peer_end(&p);
