@@ -185,6 +185,7 @@ static const crt_http_protocol http_2 = {
     .write = crt_h2_stream_write,
     .conn_credit = crt_h2_conn_credit,
     .ping = send_ping,
+    .check_deadlines = crt_h2_check_deadlines,
     .farewell = farewell,
     .receive_eof = receive_eof,
     .end_streams = end_streams,

@@ -1,8 +1,8 @@
 /*
  * The inside of an HTTP/2 connection (RFC 9113) on nghttp2, which frames, compresses and keeps the states: h2_conn.c
  * (birth, settings, output, end), h2_request.c (a message as header fields), h2_stream.c (one exchange), h2_recv.c
- * (what comes in), h2_flow.c (windows), h2_message.c (what makes a response malformed) and h2_send.c (request
- * bodies). All of it runs on the connection's loop, but for the making and freeing of streams.
+ * (what comes in), h2_flow.c (windows), h2_message.c (what makes a response malformed), h2_send.c (request
+ * bodies) and h2_wait.c (deadlines). All of it runs on the connection's loop, but for the making and freeing of streams.
  *
  * nghttp2 must not be entered again from its own callbacks: what they lead to is put down and done by
  * crt_h2_flush, which everything that enters the session calls last.
@@ -60,10 +60,16 @@ typedef struct crt_h2_stream {
     crt_fault fault;     /* why we ended it; code 0: we did not */
     uint64_t content_length; /* what is left to receive; UINT64_MAX: unknown */
     uint64_t content_left;   /* what is left to deliver */
+    crt_http_header *trailers; /* that wait behind `held`, with their text in one block */
+    size_t trailer_count;
     crt_buf held;        /* body that the consumer had no room for; bounded by the window */
     int32_t window_target; /* automatic mode: what the window is filled up to */
     uint32_t threshold;
     uint32_t credit_pending;
+
+    /* for deadlines; 0: not yet */
+    uint64_t sent_ms;   /* the request was complete */
+    uint64_t active_ms; /* the last byte either way, while silence has a limit */
 
     /* request body */
     crt_source *body; /* of the message; the first thing to send */
@@ -157,6 +163,11 @@ CRT_HIDDEN const char *crt_h2_check_field(crt_h2_head *head, crt_bytes name, crt
 CRT_HIDDEN const char *crt_h2_check_head(crt_h2_stream *stream, const crt_h2_head *head, bool ends);
 CRT_HIDDEN const char *crt_h2_check_data(crt_h2_stream *stream, size_t len);
 CRT_HIDDEN const char *crt_h2_check_end(const crt_h2_stream *stream);
+
+/* h2_wait.c: crt_http_protocol, and */
+CRT_HIDDEN uint64_t crt_h2_check_deadlines(crt_http_conn *conn, uint64_t now_ms);
+CRT_HIDDEN void crt_h2_note_activity(crt_h2_stream *stream);
+CRT_HIDDEN void crt_h2_note_sent(crt_h2_stream *stream);
 
 /* h2_send.c */
 /* Queues the message's body; false: there is none, and none is announced. */

@@ -51,7 +51,23 @@ static size_t deliver(crt_h2_stream *stream, crt_bytes data) {
     return done;
 }
 
+/* Trailers that came while the consumer was not done with the body. */
+static void tell_kept_trailers(crt_h2_stream *stream) {
+    if (!stream->trailers) {
+        return;
+    }
+    int status = stream->base.handler->on_trailers(stream->base.user, stream->trailers, stream->trailer_count);
+    crt_free(stream->trailers);
+    stream->trailers = NULL;
+    if (status) {
+        crt_h2_stream_reset(stream, status, NGHTTP2_INTERNAL_ERROR, "the consumer of the trailers failed");
+    }
+}
+
 static void tell_end(crt_h2_stream *stream) {
+    if (stream->remote_end && crt_buf_len(&stream->held) == 0 && !stream->fault.code) {
+        tell_kept_trailers(stream);
+    }
     if (stream->remote_end && !stream->told_end && crt_buf_len(&stream->held) == 0 && !stream->fault.code) {
         stream->told_end = true;
         if (stream->base.handler->on_remote_end) {
@@ -94,6 +110,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
         return 0;
     }
     stream->last_frame = flags & NGHTTP2_FLAG_END_STREAM;
+    crt_h2_note_activity(stream);
     size_t done = crt_buf_len(&stream->held) == 0 ? deliver(stream, crt_bytes_of(data, len)) : 0;
     if (done < len && !stream->fault.code && crt_buf_append(&stream->held, data + done, len - done)) {
         crt_h2_stream_reset(stream, AWS_ERROR_OOM, NGHTTP2_INTERNAL_ERROR, "no memory for the response body");
@@ -216,6 +233,40 @@ static int merge_cookies(crt_h2_conn *conn) {
     return 0;
 }
 
+static int keep_trailers(crt_h2_conn *conn, crt_h2_stream *stream) {
+    size_t size = 0;
+    for (size_t i = 0; i < conn->head_count; i++) {
+        size += sizeof(crt_http_header) + conn->head_fields[i].name.len + conn->head_fields[i].value.len;
+    }
+    crt_http_header *kept = crt_malloc(size ? size : 1);
+    if (!kept) {
+        return AWS_ERROR_OOM;
+    }
+    uint8_t *text = (uint8_t *)(kept + conn->head_count);
+    for (size_t i = 0; i < conn->head_count; i++) {
+        const crt_http_header *field = &conn->head_fields[i];
+        kept[i] = (crt_http_header){{text, field->name.len}, {text + field->name.len, field->value.len}};
+        memcpy(text, field->name.ptr, field->name.len); /* a name is never empty */
+        if (field->value.len > 0) {
+            memcpy(text + field->name.len, field->value.ptr, field->value.len);
+        }
+        text += field->name.len + field->value.len;
+    }
+    stream->trailers = kept;
+    stream->trailer_count = conn->head_count;
+    return 0;
+}
+
+static int tell_trailers(crt_h2_conn *conn, crt_h2_stream *stream) {
+    const crt_http_stream_handler *handler = stream->base.handler;
+    if (!handler->on_trailers) {
+        return 0;
+    }
+    return crt_buf_len(&stream->held) > 0
+               ? keep_trailers(conn, stream)
+               : handler->on_trailers(stream->base.user, conn->head_fields, conn->head_count);
+}
+
 static int tell_fields(crt_h2_conn *conn, crt_h2_stream *stream) {
     const crt_http_stream_handler *handler = stream->base.handler;
     void *user = stream->base.user;
@@ -224,7 +275,7 @@ static int tell_fields(crt_h2_conn *conn, crt_h2_stream *stream) {
         return status;
     }
     if (stream->in_body) {
-        return handler->on_trailers ? handler->on_trailers(user, conn->head_fields, conn->head_count) : 0;
+        return tell_trailers(conn, stream);
     }
     if (conn->head.status / 100 == 1) {
         return handler->on_interim
@@ -247,6 +298,7 @@ static void take_head(crt_h2_conn *conn, crt_h2_stream *stream, bool ends) {
         return;
     }
     point_fields(conn);
+    crt_h2_note_activity(stream);
     int status = tell_fields(conn, stream);
     if (status) {
         crt_h2_stream_reset(stream, status, NGHTTP2_INTERNAL_ERROR, "the consumer of the header fields failed");

@@ -189,6 +189,7 @@ static ssize_t read_data(nghttp2_session *session, int32_t id, uint8_t *to, size
     if (!stream->fault.code) {
         if (fill(stream, to, room, &filled)) {
             *flags |= NGHTTP2_DATA_FLAG_EOF;
+            crt_h2_note_sent(stream);
             return (ssize_t)filled;
         }
         int status = read_ahead(stream);
@@ -200,6 +201,7 @@ static ssize_t read_data(nghttp2_session *session, int32_t id, uint8_t *to, size
         stream->deferred = true;
         return NGHTTP2_ERR_DEFERRED;
     }
+    crt_h2_note_activity(stream);
     return (ssize_t)filled;
 }
 

@@ -37,6 +37,7 @@ void crt_h2_stream_free(crt_http_stream *base) {
     crt_free(stream->rooms[0].ptr);
     crt_free(stream->rooms[1].ptr);
     crt_buf_free(&stream->held);
+    crt_free(stream->trailers);
     crt_free(stream);
 }
 
@@ -83,6 +84,9 @@ static int submit(crt_h2_conn *conn, crt_h2_stream *stream) {
         __atomic_store_n(&conn->base.refusal, AWS_ERROR_HTTP_STREAM_IDS_EXHAUSTED, __ATOMIC_RELEASE);
     }
     if (stream->id > 0) {
+        if (!has_body) {
+            crt_h2_note_sent(stream);
+        }
         return 0;
     }
     if (stream->id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE) {
@@ -118,6 +122,8 @@ void crt_h2_stream_activate(crt_http_stream *base) {
     conn->active++;
     link_stream(conn, stream);
     crt_h2_window_begin(stream);
+    crt_h2_note_activity(stream);
+    crt_http_stream_watch(base);
     crt_h2_flush(conn);
 }
 

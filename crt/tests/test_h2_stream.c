@@ -767,6 +767,7 @@ typedef struct slow {
     uint8_t room[1000];
     bool open;
     latch asked;
+    size_t body_at_trailers;
 } slow;
 
 static void slow_space(void *user, uint64_t want, crt_span *space) {
@@ -787,13 +788,26 @@ static void slow_go_on(void *arg) {
     crt_http_stream_resume(s->r.stream);
 }
 
+static int slow_trailers(void *user, const crt_http_header *headers, size_t count) {
+    slow *s = user;
+    s->body_at_trailers = s->r.body_len;
+    return crt_bytes_eq(headers[0].value, crt_bytes_str("t")) ? 0 : AWS_ERROR_UNKNOWN;
+}
+
+static const crt_http_stream_handler slow_trailers_handler = {.on_head = recorder_on_head,
+                                                              .on_space = slow_space,
+                                                              .on_body = recorder_on_body,
+                                                              .on_complete = recorder_on_complete,
+                                                              .on_trailers = slow_trailers};
+
 static void serve_then_hang_up(h2_peer *h) {
     char body[3001];
     memset(body, 'x', 3000);
     body[3000] = 0;
     if (h2_settings(h, NULL) && h2_request(h)) {
         h2_head(h, 1, 0, FIELDS(":status", "200", "content-length", "3000"));
-        h2_data(h, 1, H2_END_STREAM, body);
+        h2_data(h, 1, 0, body);
+        h2_head(h, 1, H2_END_STREAM, FIELDS("trailer", "t"));
         h2_goaway(h, 1, NGHTTP2_NO_ERROR);
     }
 }
@@ -806,7 +820,7 @@ static void what_was_received_outlives_the_connection(void **state) {
     h2_connect(&c, &h);
     recorder_init(&s.r);
     latch_init(&s.asked);
-    recorder_request_with(&s.r, &c, &slow_handler, make_message("GET", "/", NULL, NULL));
+    recorder_request_with(&s.r, &c, &slow_trailers_handler, make_message("GET", "/", NULL, NULL));
     assert_int_equal(crt_http_stream_activate(s.r.stream), 0);
     expect_shutdown(&c, AWS_IO_SOCKET_CLOSED);
     assert_int_equal(latch_count(&s.r.done), 0);
@@ -815,6 +829,7 @@ static void what_was_received_outlives_the_connection(void **state) {
     }
     recorder_wait(&s.r);
     assert_int_equal(s.r.fault.code, 0);
+    assert_int_equal(s.body_at_trailers, 3000);
     assert_int_equal(s.r.body_len, 3000);
     recorder_free(&s.r);
     latch_destroy(&s.asked);
@@ -884,6 +899,56 @@ static void cancelling_a_paused_stream_ends_it(void **state) {
     h2_end(&h);
 }
 
+/* ---- deadlines ---- */
+
+typedef struct late_row {
+    crt_http_timeouts timeouts;
+    bool head;
+    int code;
+    const char *said;
+} late_row;
+
+static void serve_late(h2_peer *h) {
+    const late_row *row = h->argument;
+    if (!h2_settings(h, NULL) || !h2_request(h)) {
+        return;
+    }
+    if (row->head) {
+        h2_head(h, 1, 0, FIELDS(":status", "200"));
+    }
+    if (h2_until(h, H2_RST_STREAM)) {
+        h->value = h2_u32(h->payload);
+        h2_drain(h);
+    }
+}
+
+static void late_streams_end_alone(void **state) {
+    static const late_row rows[] = {
+        {{.first_byte_ms = 30}, false, AWS_ERROR_HTTP_RESPONSE_FIRST_BYTE_TIMEOUT, "not a byte of the response"},
+        {{.idle_ms = 30}, false, AWS_IO_SOCKET_TIMEOUT, "while the response was awaited"},
+        {{.idle_ms = 30, .first_byte_ms = 9000}, true, AWS_IO_SOCKET_TIMEOUT, "while the response body was received"},
+        {{.total_ms = 30}, true, AWS_IO_SOCKET_TIMEOUT, "not complete after 30 ms"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        h2_peer h;
+        client c;
+        recorder r;
+        h2_start_silent(&h, serve_late, &rows[i]);
+        crt_http_connect_options options = h2_options(&c, &h);
+        options.timeouts = rows[i].timeouts;
+        h2_connect_with(&c, &options);
+        recorder_start(&r, &c, "/");
+        expect_failure(&r, rows[i].code);
+        assert_non_null(strstr(r.fault.detail, rows[i].said));
+        assert_true(crt_http_conn_is_open(c.conn));
+        recorder_free(&r);
+        client_end(&c);
+        peer_join(&h.base);
+        assert_int_equal(h.value, NGHTTP2_CANCEL);
+        h2_free(&h);
+    }
+}
+
 /* ---- requests that never go out ---- */
 
 static void serve_nothing_until_go(h2_peer *h) {
@@ -951,6 +1016,7 @@ int main(void) {
         leak_checked(what_was_received_outlives_the_connection),
         leak_checked(a_paused_consumer_stops_the_peer),
         leak_checked(cancelling_a_paused_stream_ends_it),
+        leak_checked(late_streams_end_alone),
         leak_checked(a_request_cancelled_while_the_transport_is_busy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
