@@ -13,6 +13,9 @@ CRT_HIDDEN bool crt_cpu_has_pclmul(void); /* and SSE4.1 */
 CRT_HIDDEN bool crt_cpu_has_avx2(void);
 CRT_HIDDEN bool crt_cpu_has_avx512(void); /* F, BW, DQ and VL */
 CRT_HIDDEN bool crt_cpu_has_vpclmul(void); /* on 512-bit registers */
+CRT_HIDDEN bool crt_cpu_has_gfni512(void); /* GFNI on 512-bit registers */
+/* Whether carry-less multiplication is slow beside other instructions on 512-bit registers. */
+CRT_HIDDEN bool crt_cpu_prefers_gfni(void);
 /* False when the environment says AWS_COMMON_AVX2=0: no kernel wider than 128 bits. */
 CRT_HIDDEN bool crt_cpu_wide_allowed(void);
 #endif

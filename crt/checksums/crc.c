@@ -25,6 +25,9 @@ size_t crt_crc_variants(enum crt_crc_kind kind, crt_crc_variant space[CRT_CRC_VA
     }
     if (crt_cpu_has_vpclmul() && crt_cpu_has_sse42()) {
         space[count++] = (crt_crc_variant){"avx512", castagnoli ? crt_crc32c_avx512 : crt_crc_avx512};
+        if (crt_cpu_has_gfni512()) {
+            space[count++] = (crt_crc_variant){"avx512-gfni", castagnoli ? crt_crc32c_gfni : crt_crc_gfni};
+        }
     }
 #elif defined(CRT_CPU_ARM)
     bool instruction = kind != CRT_CRC64NVME && crt_cpu_has_arm_crc();
@@ -42,11 +45,20 @@ size_t crt_crc_variants(enum crt_crc_kind kind, crt_crc_variant space[CRT_CRC_VA
     return count;
 }
 
+#ifdef CRT_CPU_X86
+static bool is_wanted(const char *name) {
+    if (!crt_cpu_wide_allowed() && strncmp(name, "avx512", 6) == 0) {
+        return false;
+    }
+    return crt_cpu_prefers_gfni() || strcmp(name, "avx512-gfni") != 0;
+}
+#endif
+
 static crt_crc_variant choose(enum crt_crc_kind kind) {
     crt_crc_variant variants[CRT_CRC_VARIANTS];
     size_t count = crt_crc_variants(kind, variants);
 #ifdef CRT_CPU_X86
-    if (!crt_cpu_wide_allowed() && strcmp(variants[count - 1].name, "avx512") == 0) {
+    while (!is_wanted(variants[count - 1].name)) {
         count--;
     }
 #endif

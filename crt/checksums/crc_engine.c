@@ -9,10 +9,6 @@ static uint64_t one(const crt_crc_engine *engine) {
     return (uint64_t)1 << (engine->width - 1);
 }
 
-static uint64_t times_x(const crt_crc_engine *engine, uint64_t a) {
-    return (a >> 1) ^ (a & 1 ? engine->poly : 0);
-}
-
 uint64_t crt_crc_multiply(const crt_crc_engine *engine, uint64_t a, uint64_t b) {
     uint64_t product = 0;
     /* Walks b's coefficients upwards from x^0 while a becomes a*x, a*x^2, ... */
@@ -21,7 +17,7 @@ uint64_t crt_crc_multiply(const crt_crc_engine *engine, uint64_t a, uint64_t b) 
             product ^= a;
             b ^= bit;
         }
-        a = times_x(engine, a);
+        a = crt_crc_times_x(engine, a);
     }
     return product;
 }
@@ -43,7 +39,7 @@ uint64_t crt_crc_shift(const crt_crc_engine *engine, uint64_t state, uint64_t le
 static uint64_t power_of_x(const crt_crc_engine *engine, unsigned n) {
     uint64_t result = one(engine);
     for (unsigned i = 64 - engine->width; i < n; i++) {
-        result = times_x(engine, result);
+        result = crt_crc_times_x(engine, result);
     }
     return result;
 }
@@ -51,6 +47,13 @@ static uint64_t power_of_x(const crt_crc_engine *engine, unsigned n) {
 /* Multiplying reflected words leaves the product one place off (63 + 63 = 126, not 127): one x less makes up. */
 static crt_crc_fold fold_by(const crt_crc_engine *engine, unsigned distance) {
     crt_crc_fold fold = {power_of_x(engine, distance + 64 - 1), power_of_x(engine, distance - 1)};
+    return fold;
+}
+
+/* The same for a long way (8 bytes or more), not step by step. */
+static crt_crc_fold fold_by_bytes(const crt_crc_engine *engine, uint64_t distance) {
+    uint64_t start = power_of_x(engine, 63);
+    crt_crc_fold fold = {crt_crc_shift(engine, start, distance), crt_crc_shift(engine, start, distance - 8)};
     return fold;
 }
 
@@ -66,7 +69,7 @@ static void init_barrett(crt_crc_engine *engine) {
         if (remainder & 1) {
             quotient |= (uint64_t)1 << bit;
         }
-        remainder = times_x(engine, remainder);
+        remainder = crt_crc_times_x(engine, remainder);
     }
     engine->barrett_quotient = quotient;
     engine->barrett_poly = engine->poly << 1 | 1;
@@ -82,7 +85,7 @@ static void init_run_shift(crt_crc_engine *engine) {
         /* 8 bytes less, and 31 places more. */
         uint64_t shift = crt_crc_shift(engine, one(engine), bytes - 8);
         for (int place = 0; place < 31; place++) {
-            shift = times_x(engine, shift);
+            shift = crt_crc_times_x(engine, shift);
         }
         engine->run_shift[i] = shift;
     }
@@ -94,7 +97,7 @@ void crt_crc_engine_init(crt_crc_engine *engine, uint64_t reflected_poly, unsign
     for (unsigned byte = 0; byte < 256; byte++) {
         uint64_t state = byte;
         for (int bit = 0; bit < 8; bit++) {
-            state = times_x(engine, state);
+            state = crt_crc_times_x(engine, state);
         }
         engine->table[0][byte] = state;
     }
@@ -118,13 +121,16 @@ void crt_crc_engine_init(crt_crc_engine *engine, uint64_t reflected_poly, unsign
 
     uint64_t power = one(engine);
     for (int i = 0; i < 8; i++) {
-        power = times_x(engine, power);
+        power = crt_crc_times_x(engine, power);
     }
     for (int i = 0; i < 64; i++) {
         engine->power[i] = power;
         power = crt_crc_multiply(engine, power, power);
     }
     init_run_shift(engine);
+    engine->gfni_small = fold_by_bytes(engine, CRT_CRC_GFNI_FOLDED(CRT_CRC_GFNI_SMALL) - 512);
+    engine->gfni_large = fold_by_bytes(engine, CRT_CRC_GFNI_FOLDED(CRT_CRC_GFNI_LARGE) - 512);
+    crt_crc_engine_init_matrices(engine);
 }
 
 uint64_t crt_crc_portable(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {

@@ -21,6 +21,15 @@ typedef struct crt_crc_fold {
 /* crt_crc32c_avx512 works on pieces of this size: four runs for the CRC32 instruction, twice as much for folding. */
 enum { CRT_CRC32C_RUNS = 8, CRT_CRC32C_RUN = 1024, CRT_CRC32C_PIECE = (CRT_CRC32C_RUNS + 8) * CRT_CRC32C_RUN };
 
+/*
+ * crt_crc_gfni works on pieces of so many rounds; its matrices move 8 lines of 64 bytes in a round while 12 are folded.
+ * A piece is the part for the matrices and then the one for folding, which has 256 bytes more to begin with.
+ */
+enum { CRT_CRC_GFNI_LINES = 8, CRT_CRC_GFNI_SMALL = 8, CRT_CRC_GFNI_LARGE = 128 };
+#define CRT_CRC_GFNI_MATRICES(rounds) ((rounds) * CRT_CRC_GFNI_LINES * 64)
+#define CRT_CRC_GFNI_FOLDED(rounds) (256 + (rounds) * CRT_CRC_GFNI_LINES * 96)
+#define CRT_CRC_GFNI_PIECE(rounds) (CRT_CRC_GFNI_MATRICES(rounds) + CRT_CRC_GFNI_FOLDED(rounds))
+
 typedef struct crt_crc_engine {
     uint64_t poly;          /* reflected, without its highest coefficient */
     unsigned width;         /* 32 or 64 */
@@ -34,6 +43,9 @@ typedef struct crt_crc_engine {
     crt_crc_fold fold_2048;
     uint64_t within_512[8]; /* fold_384, fold_256, fold_128, 0: four blocks of one register into the last */
     uint64_t run_shift[CRT_CRC32C_RUNS]; /* CRC-32C: moves the state of a run to the end of its piece */
+    uint64_t line_matrix[CRT_CRC_GFNI_LINES]; /* see crc_matrix.c */
+    crt_crc_fold gfni_small; /* from the first 512 bytes of the part for folding to its end; in a small piece, */
+    crt_crc_fold gfni_large; /* and in a large one */
     /* Barrett reduction of the last 128 bits; see crc_fold.h. */
     uint64_t barrett_quotient;
     uint64_t barrett_poly;
@@ -46,6 +58,14 @@ typedef uint64_t (*crt_crc_kernel)(const crt_crc_engine *engine, uint64_t state,
     CRT_HIDDEN uint64_t name(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len)
 
 CRT_HIDDEN void crt_crc_engine_init(crt_crc_engine *engine, uint64_t reflected_poly, unsigned width);
+/* The part of it that fills line_matrix. */
+CRT_HIDDEN void crt_crc_engine_init_matrices(crt_crc_engine *engine);
+
+/* a * x mod P. */
+static inline uint64_t crt_crc_times_x(const crt_crc_engine *engine, uint64_t a) {
+    return (a >> 1) ^ (a & 1 ? engine->poly : 0);
+}
+
 /* a * b mod P. */
 CRT_HIDDEN uint64_t crt_crc_multiply(const crt_crc_engine *engine, uint64_t a, uint64_t b);
 /* The register of a message followed by len zero bytes. */
@@ -55,9 +75,11 @@ CRT_CRC_KERNEL(crt_crc_portable);
 #ifdef CRT_CPU_X86
 CRT_CRC_KERNEL(crt_crc_pclmul);    /* PCLMULQDQ, SSE4.1 */
 CRT_CRC_KERNEL(crt_crc_avx512);    /* AVX-512, VPCLMULQDQ and what crt_crc_pclmul needs */
-CRT_CRC_KERNEL(crt_crc32c_sse42);  /* these three for Castagnoli's polynomial only: SSE4.2, */
+CRT_CRC_KERNEL(crt_crc_gfni);      /* also GFNI */
+CRT_CRC_KERNEL(crt_crc32c_sse42);  /* these four for Castagnoli's polynomial only: SSE4.2, */
 CRT_CRC_KERNEL(crt_crc32c_pclmul); /* also PCLMULQDQ, */
 CRT_CRC_KERNEL(crt_crc32c_avx512); /* also VPCLMULQDQ */
+CRT_CRC_KERNEL(crt_crc32c_gfni);   /* also GFNI */
 #endif
 #ifdef CRT_CPU_ARM
 CRT_CRC_KERNEL(crt_crc_pmull);
@@ -81,8 +103,8 @@ typedef struct crt_crc_variant {
     crt_crc_kernel run;
 } crt_crc_variant;
 
-/* All that this machine can run for a kind, slowest first; returns how many were written (`space` is enough). */
-enum { CRT_CRC_VARIANTS = 4 };
+/* All that this machine can run for a kind, the later the more of its instructions; returns how many were written. */
+enum { CRT_CRC_VARIANTS = 5 };
 CRT_HIDDEN size_t crt_crc_variants(enum crt_crc_kind kind, crt_crc_variant space[CRT_CRC_VARIANTS]);
 
 #endif

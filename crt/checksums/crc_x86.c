@@ -1,6 +1,6 @@
 /*
- * x86-64 kernels: folding (crc_fold.h) on 128-bit and 512-bit registers, and the CRC32 instruction for CRC-32C,
- * alone and beside the folding: the two use different execution units.
+ * x86-64 kernels: folding (crc_fold.h) on 128-bit and 512-bit registers; beside it, because they use other execution
+ * units, bit matrices (crc_matrix.c) or, for CRC-32C, the CRC32 instruction, which also serves alone.
  */
 #include "crc_engine.h"
 
@@ -12,6 +12,14 @@
 #define TARGET_SSE42 __attribute__((target("sse4.2")))
 #define TARGET_BOTH __attribute__((target("pclmul,sse4.2")))
 #define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,vpclmulqdq,pclmul,sse4.2")))
+#define TARGET_GFNI __attribute__((target("gfni,avx512f,avx512bw,avx512dq,avx512vl,vpclmulqdq,pclmul,sse4.2")))
+
+/* For loops over registers, and where no branch may come between. */
+#ifdef __clang__
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define UNROLLED _Pragma("GCC unroll 16")
+#endif
 
 /* ---- 128-bit blocks ---- */
 
@@ -63,7 +71,7 @@ typedef struct wide {
 #define AHEAD 6144
 
 static inline void fetch_ahead(const uint8_t *data, size_t distance, size_t len) {
-    for (size_t line = 0; line < len; line += 64) {
+    UNROLLED for (size_t line = 0; line < len; line += 64) {
         __builtin_prefetch((const void *)((uintptr_t)data + distance + line));
     }
 }
@@ -112,18 +120,112 @@ TARGET_AVX512 static inline uint64_t wide_finish(const crt_crc_engine *engine, _
     return fold_finish(engine, block_xor(last, _mm512_extracti32x4_epi32(lane, 3)), data, len);
 }
 
-TARGET_AVX512 uint64_t crt_crc_avx512(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {
-    if (len < 256) {
-        return fold_message(engine, state, data, len);
-    }
+/* The register so far acts as if it were added to the first bytes of the data. */
+TARGET_AVX512 static inline wide wide_start(uint64_t state, const uint8_t *data) {
     wide lanes = wide_load(data);
     lanes.a = _mm512_xor_si512(lanes.a, _mm512_zextsi128_si512(block_of(state, 0)));
+    return lanes;
+}
+
+/* All that comes after the lanes; inline, for a call would have them stored and loaded, which short messages notice. */
+TARGET_AVX512 __attribute__((always_inline)) static inline uint64_t wide_rest(const crt_crc_engine *engine, wide lanes,
+                                                                             const uint8_t *data, size_t len) {
     const __m512i by_2048 = wide_constants(engine->fold_2048);
-    for (data += 256, len -= 256; len >= 256; len -= 256, data += 256) {
+    for (; len >= 256; len -= 256, data += 256) {
         fetch_ahead(data, AHEAD, 256);
         lanes = wide_step(lanes, by_2048, data);
     }
     return wide_finish(engine, wide_join(engine, lanes), data, len);
+}
+
+TARGET_AVX512 uint64_t crt_crc_avx512(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {
+    if (len < 256) {
+        return fold_message(engine, state, data, len);
+    }
+    return wide_rest(engine, wide_start(state, data), data + 256, len - 256);
+}
+
+/* ---- bit matrices (GFNI) beside the folding ---- */
+
+enum { LINES = CRT_CRC_GFNI_LINES };
+
+/*
+ * A line after the last eight, which are in a ring with the oldest at `from`: its data (`sum`) and what the oldest
+ * `count` of the eight are moved to. The latest comes last: it may still be under way.
+ */
+TARGET_GFNI static inline __m512i lines_moved(__m512i sum, const __m512i line[LINES], size_t from,
+                                              const __m512i matrix[LINES], size_t count) {
+    UNROLLED for (size_t i = 0; i < count; i += 2) {
+        __m512i one = _mm512_gf2p8affine_epi64_epi8(line[(from + i) % LINES], matrix[i], 0);
+        __m512i other = i + 1 == count
+                            ? _mm512_setzero_si512()
+                            : _mm512_gf2p8affine_epi64_epi8(line[(from + i + 1) % LINES], matrix[i + 1], 0);
+        sum = _mm512_ternarylogic_epi64(sum, one, other, 0x96);
+    }
+    return sum;
+}
+
+/*
+ * One piece: matrices move its first part, line by line, while its second part is folded, both without a reduction. The
+ * lanes, which stand for all that came before, go on as lines of the first part; returned are those at the piece's end.
+ */
+TARGET_GFNI static inline wide gfni_piece(const crt_crc_engine *engine, wide lanes, const uint8_t *data, size_t rounds,
+                                          crt_crc_fold second_part) {
+    __m512i matrix[LINES];
+    UNROLLED for (size_t i = 0; i < LINES; i++) {
+        matrix[i] = _mm512_set1_epi64((long long)engine->line_matrix[i]);
+    }
+    /* The last eight lines, the oldest first; four in front of the lanes do not exist. */
+    const __m512i zero = _mm512_setzero_si512();
+    __m512i line[LINES] = {zero, zero, zero, zero, zero, zero, zero, zero};
+    line[4] = lines_moved(lanes.a, line, 4, matrix, LINES);
+    line[5] = lines_moved(lanes.b, line, 5, matrix, LINES);
+    line[6] = lines_moved(lanes.c, line, 6, matrix, LINES);
+    line[7] = lines_moved(lanes.d, line, 7, matrix, LINES);
+
+    const __m512i by_2048 = wide_constants(engine->fold_2048);
+    const uint8_t *folded = data + CRT_CRC_GFNI_MATRICES(rounds);
+    lanes = wide_load(folded);
+    __m512i lane[4] = {lanes.a, lanes.b, lanes.c, lanes.d};
+    for (folded += 256; rounds > 0; rounds--, data += LINES * 64, folded += LINES * 96) {
+        fetch_ahead(data, AHEAD, LINES * 64);
+        fetch_ahead(folded, AHEAD, LINES * 96);
+        UNROLLED for (size_t i = 0; i < LINES; i++) {
+            line[i] = lines_moved(_mm512_loadu_si512(data + 64 * i), line, i, matrix, LINES);
+            /* Twelve folded lines beside eight, evenly. */
+            UNROLLED for (size_t j = i * 3 / 2; j < (i + 1) * 3 / 2; j++) {
+                lane[j % 4] = wide_into(lane[j % 4], by_2048, _mm512_loadu_si512(folded + 64 * j));
+            }
+        }
+    }
+
+    /* What the last eight lines stand for, in the place of the first eight of the second part. */
+    __m512i over[LINES];
+    UNROLLED for (size_t i = 0; i < LINES; i++) {
+        over[i] = lines_moved(zero, line, i, matrix, LINES - i);
+    }
+    const __m512i to_end = wide_constants(second_part);
+    UNROLLED for (size_t i = 0; i < 4; i++) {
+        lane[i] = wide_into(wide_into(over[i], by_2048, over[i + 4]), to_end, lane[i]);
+    }
+    return (wide){lane[0], lane[1], lane[2], lane[3]};
+}
+
+TARGET_GFNI uint64_t crt_crc_gfni(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {
+    enum { SMALL = CRT_CRC_GFNI_PIECE(CRT_CRC_GFNI_SMALL), LARGE = CRT_CRC_GFNI_PIECE(CRT_CRC_GFNI_LARGE) };
+    if (len < 256 + SMALL) {
+        return crt_crc_avx512(engine, state, data, len);
+    }
+    wide lanes = wide_start(state, data);
+    data += 256;
+    len -= 256;
+    for (; len >= LARGE; len -= LARGE, data += LARGE) {
+        lanes = gfni_piece(engine, lanes, data, CRT_CRC_GFNI_LARGE, engine->gfni_large);
+    }
+    for (; len >= SMALL; len -= SMALL, data += SMALL) {
+        lanes = gfni_piece(engine, lanes, data, CRT_CRC_GFNI_SMALL, engine->gfni_small);
+    }
+    return wide_rest(engine, lanes, data, len);
 }
 
 /* ---- the CRC32 instruction (Castagnoli's polynomial alone) ---- */
@@ -143,9 +245,6 @@ TARGET_SSE42 static inline uint64_t crc32c_serial(uint64_t state, const uint8_t 
     }
     return state;
 }
-
-/* The states of the runs stay in registers, and no branch comes between them. */
-#define UNROLLED _Pragma("GCC unroll 8")
 
 /* It needs no set-up, folding has the higher speed: the break-even lies near here. */
 #define CRC32C_FOLD_FROM 192
@@ -201,6 +300,12 @@ TARGET_AVX512 uint64_t crt_crc32c_avx512(const crt_crc_engine *engine, uint64_t 
         state = crc32c_piece(engine, state, data);
     }
     return len == 0 ? state : crt_crc_avx512(engine, state, data, len);
+}
+
+/* Its large pieces are a little faster, the small ones are not. */
+TARGET_GFNI uint64_t crt_crc32c_gfni(const crt_crc_engine *engine, uint64_t state, const uint8_t *data, size_t len) {
+    return len < 256 + CRT_CRC_GFNI_PIECE(CRT_CRC_GFNI_LARGE) ? crt_crc32c_avx512(engine, state, data, len)
+                                                              : crt_crc_gfni(engine, state, data, len);
 }
 
 #endif

@@ -52,7 +52,13 @@ static void test_empty_input_keeps_the_previous_value(void **unused) {
     assert_true(crt_crc64nvme_combine(7, 9, 0) == 7);
 }
 
-enum { SAMPLE = 3 * CRT_CRC32C_PIECE + 4096, SHORT = 1200 };
+enum {
+    SMALL = CRT_CRC_GFNI_PIECE(CRT_CRC_GFNI_SMALL),
+    LARGE = CRT_CRC_GFNI_PIECE(CRT_CRC_GFNI_LARGE),
+    MANY = 3 * CRT_CRC32C_PIECE + 4096,
+    SAMPLE = 2 * LARGE + 2 * SMALL + 4096,
+    SHORT = 1200
+};
 
 static void check_one(const crt_crc_variant *variant, const crt_crc_engine *engine, const uint8_t *data, size_t len) {
     uint64_t state = noise() & (engine->width == 64 ? UINT64_MAX : UINT32_MAX);
@@ -71,7 +77,26 @@ static void check_kernel(const crt_crc_variant *variant, const crt_crc_engine *e
         check_one(variant, engine, sample + noise() % 64, len);
     }
     for (int round = 0; round < 300; round++) {
+        check_one(variant, engine, sample + noise() % 64, noise() % MANY);
+    }
+    for (int round = 0; round < 10; round++) {
         check_one(variant, engine, sample + noise() % 64, noise() % (SAMPLE - 64));
+    }
+}
+
+/* A kernel that works on pieces has 256 bytes before them. The data end where their memory ends, for the sanitizer. */
+static void check_kernel_around_pieces(const crt_crc_variant *variant, const crt_crc_engine *engine,
+                                       const uint8_t *sample) {
+    for (size_t len = 256 + SMALL - 70; len < 256 + SMALL + 330; len++) {
+        check_one(variant, engine, sample + SAMPLE - len, len);
+    }
+    static const size_t pieces[] = {2 * SMALL, LARGE, LARGE + SMALL, 2 * LARGE, 2 * LARGE + 2 * SMALL};
+    static const size_t around[] = {0, 1, 64, 192, 255, 256, 257, 271, 320, 512};
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+        for (size_t j = 0; j < sizeof(around) / sizeof(around[0]); j++) {
+            size_t len = pieces[i] + around[j];
+            check_one(variant, engine, sample + SAMPLE - len, len);
+        }
     }
 }
 
@@ -87,13 +112,34 @@ static void test_every_kernel_agrees_with_the_bitwise_reference(void **unused) {
         size_t count = crt_crc_variants((enum crt_crc_kind)kind, variants);
         for (size_t i = 0; i < count; i++) {
             check_kernel(&variants[i], engine, sample);
+            check_kernel_around_pieces(&variants[i], engine, sample);
         }
     }
     free(sample);
 }
 
+/* Eight bits of eight lines must be able to stand for the eight bits of a line before them, whatever those are. */
+static void test_line_matrices_keep_the_remainder(void **unused) {
+    for (int kind = CRT_CRC32; kind <= CRT_CRC64NVME; kind++) {
+        const crt_crc_engine *engine = crt_crc_engine_get((enum crt_crc_kind)kind);
+        for (int byte = 1; byte < 256; byte++) {
+            uint8_t one[9 * 64] = {(uint8_t)byte}, eight[9 * 64] = {0};
+            for (int line = 0; line < CRT_CRC_GFNI_LINES; line++) {
+                uint64_t matrix = engine->line_matrix[line];
+                for (int bit = 0; bit < 8; bit++) { /* as the instruction is defined */
+                    int row = byte & (int)(matrix >> (8 * (7 - bit)) & 0xff);
+                    /* line_matrix[7] is for the next line. */
+                    eight[(8 - line) * 64] |= (uint8_t)(__builtin_parity((unsigned)row) << bit);
+                }
+            }
+            assert_true(crt_crc_portable(engine, 0, one, sizeof(one)) ==
+                        crt_crc_portable(engine, 0, eight, sizeof(eight)));
+        }
+    }
+}
+
 static void test_pieces_and_combination_equal_the_whole(void **unused) {
-    enum { LEN = 100000 };
+    enum { LEN = LARGE + 100000 };
     uint8_t *sample = malloc(LEN);
     assert_non_null(sample);
     for (size_t i = 0; i < LEN; i++) {
@@ -128,6 +174,7 @@ int main(void) {
         cmocka_unit_test(test_check_values),
         cmocka_unit_test(test_empty_input_keeps_the_previous_value),
         cmocka_unit_test(test_every_kernel_agrees_with_the_bitwise_reference),
+        cmocka_unit_test(test_line_matrices_keep_the_remainder),
         cmocka_unit_test(test_pieces_and_combination_equal_the_whole),
         cmocka_unit_test(test_combination_with_huge_lengths),
     };
