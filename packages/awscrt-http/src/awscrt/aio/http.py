@@ -6,7 +6,7 @@ Events reach the asyncio loop in batches, without the runtime's threads ever tak
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from awscrt import _http
 from awscrt.http import (
@@ -246,7 +246,7 @@ class AIOHttp2ClientConnection(AIOHttpClientConnectionUnified):
     """An HTTP/2 connection."""
 
     @classmethod
-    async def new(
+    async def new(  # type: ignore[override]  # the order of the reference
         cls,
         host_name: str,
         port: int,
@@ -367,7 +367,7 @@ class AIOHttpClientStreamUnified(_http.AsyncStream):
         if hasattr(body, "__aiter__"):
             if request_body_generator is not None:
                 raise ValueError("body and request_body_generator exclude each other")
-            request_body_generator, body = body, None
+            request_body_generator, body = cast("AsyncIterator[bytes]", body), None
         elif request_body_generator and connection.version is not HttpVersion.Http2 and not _is_framed(request):
             request_body_generator = None
         extras = (body, readinto, expect_continue, timeouts)
