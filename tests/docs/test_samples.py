@@ -23,6 +23,7 @@ from awscrt.testing.eventstream import (
     serve_operations,
 )
 from awscrt.testing.s3 import ACCESS_KEY_ID, SECRET_ACCESS_KEY
+from awscrt.testing.scripted import Peer, ScriptedServer
 from awscrt.testing.servers import Nghttpd
 
 SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "samples"
@@ -212,3 +213,19 @@ def test_pkcs11_token(tmp_path: Path, tls_certs: Any) -> None:
     certificate = tls_certs.client.certificate
     output = run_sample("pkcs11_token.py", module, "device", "1234", "key", certificate, **environment)
     assert output == "logged in; the key is on the token\n"
+
+
+def test_http_put_and_get() -> None:
+    stored = []
+
+    def script(peer: Peer) -> None:
+        peer.receive_until(b"\r\n\r\n")
+        stored.append(peer.receive_until(b"\r\n0\r\n\r\n"))
+        peer.send(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+        peer.receive_until(b"\r\n\r\n")
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\nline 0\nline 1\nline 2\n")
+        peer.receive_all()
+
+    with ScriptedServer(script) as server:
+        assert run_sample("http_put_and_get.py", server.port).splitlines() == ["PUT 201", "GET 200 21 bytes"]
+    assert stored == [b"7\r\nline 0\n\r\n7\r\nline 1\n\r\n7\r\nline 2\n\r\n0\r\n\r\n"]
