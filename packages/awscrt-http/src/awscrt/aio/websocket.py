@@ -65,6 +65,7 @@ __all__ = [
 _HIGH_WATER = 1024 * 1024  # unsent bytes from which a sender waits
 _LOW_WATER = 256 * 1024  # and goes on
 _STREAM_PIECE = 64 * 1024
+_GRACE_MS = 1000
 _CONTROL_MAX = 125
 _REASON_MAX = _CONTROL_MAX - 2
 
@@ -202,8 +203,8 @@ class WebSocket(_http.AsyncWebSocket):
         self._failure: Optional[Exception] = None
         self._close_frame: Optional[bytes] = None
         self._keepalive: Optional[asyncio.TimerHandle] = None
-        self._ping_interval: Optional[float] = None
-        self._ping_timeout: Optional[float] = None
+        self._tended: Deque[Tuple[bytes, float]] = deque()  # PINGs of the keepalive, and when they were sent
+        self._ping_interval = self._ping_timeout = self._next_ping = math.inf
         #: status of the handshake response
         self.response_status: Optional[int] = None
         #: headers of the handshake response, (name, value) in the order received
@@ -483,29 +484,31 @@ class WebSocket(_http.AsyncWebSocket):
     # ---- keepalive ----
 
     def _keep_alive(self, interval: Optional[float], timeout: Optional[float]) -> None:
-        self._ping_interval = interval
-        self._ping_timeout = timeout
-        if interval is not None:
-            self._keepalive = self._loop.call_later(interval, self._send_keepalive)
-
-    def _send_keepalive(self) -> None:
-        if self._closing or self._ping_interval is None:
+        if interval is None:
             return
-        data = os.urandom(4)
-        self._pings[data] = _Ping(self._loop.create_future(), time.perf_counter())
-        self._send(Opcode.PING, data, True, False)
-        if self._ping_timeout is None:
-            self._keepalive = self._loop.call_later(self._ping_interval, self._send_keepalive)
-        else:
-            self._keepalive = self._loop.call_later(self._ping_timeout, self._check_keepalive, data)
+        self._ping_interval = interval
+        self._ping_timeout = math.inf if timeout is None else timeout
+        self._next_ping = self._loop.time() + interval
+        self._keepalive = self._loop.call_at(self._next_ping, self._tend)
 
-    def _check_keepalive(self, data: bytes) -> None:
-        assert self._ping_interval is not None and self._ping_timeout is not None
-        if data in self._pings:  # no PONG
+    def _tend(self) -> None:
+        """Sends the PING that is due, and ends the connection when the oldest one got no answer in time."""
+        if self._closing:
+            return
+        now = self._loop.time()
+        while self._tended and self._tended[0][0] not in self._pings:
+            self._tended.popleft()
+        if self._tended and now >= self._tended[0][1] + self._ping_timeout:
             self._abort(_SOCKET_TIMEOUT)
             return
-        rest = max(0.0, self._ping_interval - self._ping_timeout)
-        self._keepalive = self._loop.call_later(rest, self._send_keepalive)
+        if now >= self._next_ping:
+            data = os.urandom(4)
+            self._pings[data] = _Ping(self._loop.create_future(), time.perf_counter())
+            self._tended.append((data, now))
+            self._send(Opcode.PING, data, True, False)
+            self._next_ping = now + self._ping_interval
+        due = min(self._next_ping, self._tended[0][1] + self._ping_timeout) if self._tended else self._next_ping
+        self._keepalive = self._loop.call_at(due, self._tend)
 
 
 _SOCKET_TIMEOUT = 1048  # AWS_IO_SOCKET_TIMEOUT
@@ -687,7 +690,8 @@ class connect:
         )
         self._limits = (
             2**64 - 1 if max_size is None else max_size,
-            _milliseconds(open_timeout, "open_timeout"),
+            # Ends what nobody waits for any more; those who wait give up first.
+            min(_milliseconds(open_timeout, "open_timeout") + _GRACE_MS, 2**32 - 1),
             _milliseconds(close_timeout, "close_timeout"),
             None if compression is None else compression._native(),
         )
