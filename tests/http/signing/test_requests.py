@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import sys
 import threading
 from concurrent.futures import Future
@@ -440,6 +441,33 @@ def test_many_keys_from_several_threads():
     for thread in threads:
         thread.join()
     assert results == [True] * 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_in_a_forked_child():
+    """Also while other threads sign, whose locks the child inherits."""
+    done = threading.Event()
+
+    def sign_on():
+        while not done.is_set():
+            sign(request(), config())
+
+    threads = [threading.Thread(target=sign_on) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(10):
+            child = os.fork()
+            if child == 0:
+                try:
+                    os._exit(0 if signature(sign(request(), config())) == VANILLA else 1)
+                finally:
+                    os._exit(2)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_nothing_leaks(no_native_leak):
