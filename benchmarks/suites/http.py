@@ -1,4 +1,4 @@
-"""Small requests over HTTP/1.1; signing."""
+"""HTTP/1.1 and HTTP/2, small requests and large bodies; signing; WebSockets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from rows import Competitor, Context, Row, run_wrk
 from awscrt.testing.servers import Server
 
 BOTOCORE = Competitor("botocore", ["botocore"])
+PYCURL = Competitor("pycurl", ["pycurl"])
+PYREQWEST = Competitor("pyreqwest", ["pyreqwest"])
+MULTIDICT = Competitor("multidict", ["multidict"])
 
 
 def signing_rows() -> List[Row]:
@@ -73,6 +76,44 @@ def websocket_rows(context: Context) -> List[Row]:
     ]
 
 
+def http1_rows(context: Context) -> List[Row]:
+    """One connection: small requests one after the other, and a large body; plain and with TLS."""
+    size = context.gib << 30
+    context.object("object", size)
+    nginx = context.servers.nginx
+    places = {"plain": (nginx.port, None), "TLS": (nginx.tls_port, context.servers.ca)}
+    goals = {
+        ("seq", "futures", "plain"): "1.5x, level with pycurl",
+        ("seq", "futures", "TLS"): "1.5x, level with pyreqwest",
+        ("seq", "asyncio", "plain"): "2x",
+        ("seq", "asyncio", "TLS"): "2x",
+        ("get", "futures", "plain"): "4x",
+        ("get", "futures", "TLS"): "1.5x",
+        ("get", "asyncio", "plain"): "8x",
+        ("get", "asyncio", "TLS"): "2.7x",
+        ("get", "readinto", "plain"): "4x",
+    }
+    result: List[Row] = []
+    for (work, style, place), goal in goals.items():
+        port, ca = places[place]
+        shared = {"style": style, "port": port, "ca": ca}
+        if work == "seq":
+            params = {**shared, "path": "/small", "count": 10000}
+            competitors = [PYCURL, PYREQWEST] if style == "futures" else []
+            result.append(
+                Row(f"http1 one by one, {place}, {style}", "http_seq.py", params, goal, competitors=competitors)
+            )
+            continue
+        params = {**shared, "path": "/object", "size": size}
+        competitors = [PYCURL] if style == "futures" else []
+        name = f"http1 GET of {context.gib} GiB, {place}, {style}"
+        result.append(
+            Row(name, "http_download.py", params, goal, competitors=competitors, in_reference=style != "readinto")
+        )
+    result.append(Row("headers", "headers.py", {}, "4x, level with multidict", competitors=[MULTIDICT]))
+    return result
+
+
 def http2_rows(context: Context) -> List[Row]:
     """One connection with TLS: many small requests at once, and a large body."""
     size = context.gib << 30
@@ -96,4 +137,4 @@ def rows(context: Context) -> List[Row]:
         params = {"style": api, "port": port, "ca": None, "count": 40000, "in_flight": 32, "path": "/small"}
         raw = partial(run_wrk, port, "/small", 32, False)
         result.append(Row(f"http1 32 in flight, {api}", "http_get.py", params, goal, raw=raw))
-    return [*result, *http2_rows(context), *signing_rows(), *websocket_rows(context)]
+    return [*result, *http1_rows(context), *http2_rows(context), *signing_rows(), *websocket_rows(context)]
