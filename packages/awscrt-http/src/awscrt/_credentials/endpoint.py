@@ -10,7 +10,7 @@ from awscrt._credentials.errors import INVALID_ARGUMENT, failed
 if TYPE_CHECKING:
     from awscrt._credentials.profile_file import Profile, Profiles
 
-__all__ = ["Endpoint", "configured_endpoint", "host_and_port", "parse_url", "public_endpoint", "region_of"]
+__all__ = ["Endpoint", "configured_endpoint", "host_and_port", "is_region", "parse_url", "public_endpoint", "region_of"]
 
 
 class Endpoint(NamedTuple):
@@ -85,14 +85,18 @@ _SUFFIXES = (
 )
 
 
+def is_region(text: str) -> bool:
+    """True when the text may stand in a host's name: with other characters it would name another host."""
+    return bool(text) and all(character.isalnum() and character.isascii() or character == "-" for character in text)
+
+
 def public_endpoint(prefix: str, region: str, where: str) -> Endpoint:
     """The endpoint of a service in a region.
 
     :param prefix: e.g. ``"sts"``
     :param where: what the region comes from, for the error
     """
-    # A region becomes part of the host's name: with other characters it would name another host.
-    if not all(character.isalnum() and character.isascii() or character == "-" for character in region):
+    if not is_region(region):
         raise failed(INVALID_ARGUMENT, f"{where} is {region!r}, which is no region.")
     suffix = next((suffix for start, suffix in _SUFFIXES if region.startswith(start)), "amazonaws.com")
     return Endpoint(True, f"{prefix}.{region}.{suffix}", 443)

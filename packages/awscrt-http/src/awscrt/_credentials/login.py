@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 from awscrt._credentials import clock
 from awscrt._credentials.document import json_object, lower, make, parse_time, soon, text_of
-from awscrt._credentials.endpoint import Endpoint, configured_endpoint, region_of
+from awscrt._credentials.endpoint import Endpoint, configured_endpoint, is_region, region_of
 from awscrt._credentials.errors import (
     LOGIN_INVALID_PEM,
     LOGIN_REFRESH_TOKEN,
@@ -20,7 +20,7 @@ from awscrt._credentials.errors import (
     refused,
 )
 from awscrt._credentials.fetch import Limits, Permanent, Response, Route, fetch, new_request, retrying, status_error
-from awscrt._credentials.profile_file import Profile, Profiles, _home
+from awscrt._credentials.profile_file import Profile, Profiles, home
 from awscrt._credentials.source import Source
 from awscrt._credentials.token_file import read_token, text_in, write_token
 
@@ -66,7 +66,7 @@ def _path_of(session: str) -> str:
     if directory:
         directory = os.path.expanduser(os.path.expandvars(directory))
     else:
-        directory = os.path.join(_home(), ".aws", "login", "cache")
+        directory = os.path.join(home(), ".aws", "login", "cache")
     return os.path.join(directory, f"{sha256(session.encode()).hexdigest()}.json")
 
 
@@ -118,7 +118,7 @@ class LoginSource(Source):
         if self._configured is not None:
             return self._configured
         region = token.get("signInRegion") or self._region
-        if not isinstance(region, str) or not all(c.isalnum() and c.isascii() or c == "-" for c in region):
+        if not isinstance(region, str) or not is_region(region):
             raise failed(LOGIN_REGION_MISSING, "Set AWS_REGION, or region in the profile.")
         suffix = next((suffix for start, suffix in _SUFFIXES if region.startswith(start)), "signin.aws.amazon.com")
         return Endpoint(True, f"{region}.{suffix}", 443)

@@ -163,14 +163,15 @@ def parse(text: str, path: str, *, is_config: bool) -> ProfileFile:
 # ---- files ----
 
 
-def _home() -> str:
+def home() -> str:
+    """The user's home directory: HOME, else what the platform says."""
     return os.environ.get("HOME") or os.path.expanduser("~")
 
 
 def _path(given: Optional[str], variable: str, default: str) -> str:
     path = given or os.environ.get(variable) or default
     if path.startswith("~/") or (os.sep != "/" and path.startswith("~" + os.sep)):
-        return os.path.join(_home(), *path[2:].split("/"))
+        return os.path.join(home(), *path[2:].split("/"))
     return path
 
 

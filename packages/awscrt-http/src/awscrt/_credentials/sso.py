@@ -20,7 +20,7 @@ from awscrt._credentials.errors import (
     refused,
 )
 from awscrt._credentials.fetch import Limits, Permanent, Response, Route, fetch, new_request, retrying, status_error
-from awscrt._credentials.profile_file import Profile, Profiles, Setting, _home
+from awscrt._credentials.profile_file import Profile, Profiles, Setting, home
 from awscrt._credentials.source import Source
 from awscrt._credentials.token_file import read_token, text_in, write_token
 
@@ -103,7 +103,7 @@ class _Tokens:
         self._endpoint = endpoint
         self._route = route
         key = sha1((settings.session or settings.start_url).encode()).hexdigest()  # not secret: names the file
-        self._path = os.path.join(_home(), ".aws", "sso", "cache", f"{key}.json")
+        self._path = os.path.join(home(), ".aws", "sso", "cache", f"{key}.json")
         self._next_refresh = 0.0
         self._unsaved: Optional[Dict[str, Any]] = None  # a fresh token that could not be written to the file
 
