@@ -444,6 +444,7 @@ def test_many_keys_from_several_threads():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_in_a_forked_child():
     """Also while other threads sign, whose locks the child inherits."""
     done = threading.Event()
