@@ -26,33 +26,40 @@ static crt_http_headers *of(PyObject *self) {
  * Servers send the same few names in every response: their str objects are kept. Direct-mapped: a name that
  * falls on a taken place replaces it.
  */
-enum { NAME_CACHE = 256, NAME_CACHE_MAX_LEN = 48 };
-static PyObject *name_cache[NAME_CACHE];
+enum { NAME_CACHE = 256, NAME_CACHE_MAX_LEN = 47 };
 
+typedef struct cached_name {
+    PyObject *str; /* NULL: the place is free */
+    uint8_t len;
+    char text[NAME_CACHE_MAX_LEN];
+} cached_name;
+
+static cached_name name_cache[NAME_CACHE];
+
+/* Names that are used together differ in length, or at either end. */
 static size_t name_hash(crt_bytes name) {
-    size_t hash = name.len;
-    for (size_t i = 0; i < name.len; i++) {
-        hash = hash * 31 + name.ptr[i];
-    }
-    return (hash ^ hash >> 8) % NAME_CACHE;
+    uint64_t head = 0, tail = 0;
+    size_t n = name.len < sizeof(head) ? name.len : sizeof(head);
+    memcpy(&head, name.ptr, n);
+    memcpy(&tail, name.ptr + name.len - n, n);
+    uint64_t mixed = (head ^ (tail << 7 | tail >> 57) ^ name.len) * 0x9E3779B97F4A7C15u;
+    return (size_t)(mixed >> 32) % NAME_CACHE;
 }
 
 static PyObject *name_to_str(crt_bytes name) {
     if (name.len > NAME_CACHE_MAX_LEN) {
         return PyUnicode_DecodeUTF8((const char *)name.ptr, (Py_ssize_t)name.len, NULL);
     }
-    PyObject **place = &name_cache[name_hash(name)];
-    if (*place) {
-        Py_ssize_t len;
-        const char *text = PyUnicode_AsUTF8AndSize(*place, &len);
-        if (text && (size_t)len == name.len && memcmp(text, name.ptr, name.len) == 0) {
-            return Py_NewRef(*place);
-        }
+    cached_name *place = &name_cache[name_hash(name)];
+    if (place->str && place->len == name.len && memcmp(place->text, name.ptr, name.len) == 0) {
+        return Py_NewRef(place->str);
     }
     PyObject *str = PyUnicode_DecodeUTF8((const char *)name.ptr, (Py_ssize_t)name.len, NULL);
     if (str) {
-        PyObject *old = *place;
-        *place = Py_NewRef(str);
+        PyObject *old = place->str;
+        place->str = Py_NewRef(str);
+        place->len = (uint8_t)name.len;
+        memcpy(place->text, name.ptr, name.len);
         Py_XDECREF(old);
     }
     return str;
@@ -71,9 +78,14 @@ static PyObject *pair_of(crt_http_header header) {
     /* The text first: making a tuple may collect garbage, whose finalizers may change the headers. */
     PyObject *name = name_to_str(header.name);
     PyObject *value = name ? value_to_str(header.value) : NULL;
-    PyObject *pair = value ? PyTuple_Pack(2, name, value) : NULL;
-    Py_XDECREF(name);
-    Py_XDECREF(value);
+    PyObject *pair = value ? PyTuple_New(2) : NULL;
+    if (!pair) {
+        Py_XDECREF(name);
+        Py_XDECREF(value);
+        return NULL;
+    }
+    PyTuple_SetItem(pair, 0, name); /* takes the reference */
+    PyTuple_SetItem(pair, 1, value);
     return pair;
 }
 
