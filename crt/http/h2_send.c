@@ -208,7 +208,7 @@ static ssize_t read_data(nghttp2_session *session, int32_t id, uint8_t *to, size
 /* ---- from outside ---- */
 
 bool crt_h2_body_begin(crt_h2_stream *stream, nghttp2_data_provider *provider) {
-    bool more = stream->base.writing != CRT_HTTP_WRITING_NONE;
+    bool more = __atomic_load_n(&stream->base.writing, __ATOMIC_ACQUIRE) != CRT_HTTP_WRITING_NONE;
     provider->source.ptr = stream;
     provider->read_callback = read_data;
     if (stream->body) {
