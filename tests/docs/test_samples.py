@@ -229,3 +229,33 @@ def test_http_put_and_get() -> None:
     with ScriptedServer(script) as server:
         assert run_sample("http_put_and_get.py", server.port).splitlines() == ["PUT 201", "GET 200 21 bytes"]
     assert stored == [b"7\r\nline 0\n\r\n7\r\nline 1\n\r\n7\r\nline 2\n\r\n0\r\n\r\n"]
+
+
+def test_websocket():
+    import asyncio
+
+    from websockets.asyncio.server import serve
+
+    async def echo(ws):
+        async for message in ws:
+            await ws.send(message)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with serve(echo, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            by_message = await loop.run_in_executor(
+                None, run_sample, "websocket_asyncio.py", f"ws://127.0.0.1:{port}/"
+            )
+            by_frame = await loop.run_in_executor(None, run_sample, "websocket_callbacks.py", "127.0.0.1", port)
+        return by_message, by_frame
+
+    by_message, by_frame = asyncio.run(main())
+    assert by_message.splitlines() == [
+        "hello",
+        "b'\\x00\\x01\\x02'",
+        "a message in fragments",
+        "round trip below a minute: True",
+        "closed with 1000",
+    ]
+    assert by_frame.splitlines() == ["TEXT hello", "closed: None"]

@@ -474,7 +474,9 @@ def test_compressed_fragments_with_control_frames_between(run):
     run(main())
 
 
-@pytest.mark.parametrize("frames", [[(9, b"", True, 4)], [(1, b"a", False, 4), (0, b"b", True, 4)], [(1, b"a", True, 2)]])
+@pytest.mark.parametrize(
+    "frames", [[(9, b"", True, 4)], [(1, b"a", False, 4), (0, b"b", True, 4)], [(1, b"a", True, 2)]]
+)
 def test_reserved_bits_with_compression(run, frames):
     async def main():
         got = []

@@ -248,7 +248,11 @@ def test_refusal_with_body(head, sent, body):
 
 @pytest.mark.parametrize(
     "sent, name",
-    [(b"", "AWS_IO_SOCKET_CLOSED"), (b"HTTP/1.1 101", "AWS_IO_SOCKET_CLOSED"), (b"hello\r\n\r\n", "AWS_ERROR_HTTP_PROTOCOL_ERROR")],
+    [
+        (b"", "AWS_IO_SOCKET_CLOSED"),
+        (b"HTTP/1.1 101", "AWS_IO_SOCKET_CLOSED"),
+        (b"hello\r\n\r\n", "AWS_ERROR_HTTP_PROTOCOL_ERROR"),
+    ],
 )
 def test_no_complete_head(sent, name):
     def script(peer):
@@ -574,9 +578,7 @@ def test_callbacks_that_are_absent_are_skipped():
 # ---- callbacks that raise ----
 
 
-@pytest.mark.parametrize(
-    "name", ["on_incoming_frame_begin", "on_incoming_frame_payload", "on_incoming_frame_complete"]
-)
+@pytest.mark.parametrize("name", ["on_incoming_frame_begin", "on_incoming_frame_payload", "on_incoming_frame_complete"])
 def test_frame_callback_that_raises(name, capfd):
     with serve(stay, then=frame(1, b"one") + frame(1, b"two")) as server:
         client = Client(server.port, raises=[name])

@@ -79,7 +79,7 @@ class OnConnectionSetupData:
     """
 
     exception: Optional[Exception] = None
-    websocket: Optional["WebSocket"] = None
+    websocket: Optional[WebSocket] = None
     handshake_response_status: Optional[int] = None
     handshake_response_headers: Optional[Sequence[Tuple[str, str]]] = None
     handshake_response_body: bytes = None  # type: ignore[assignment]

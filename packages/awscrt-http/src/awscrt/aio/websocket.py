@@ -164,6 +164,9 @@ class Compression:
         )
 
 
+_COMPRESSION = Compression()
+
+
 class _Ping:
     __slots__ = ("pong", "sent")
 
@@ -571,9 +574,7 @@ def _parse(url: str) -> _Target:
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + base64.b64encode(user.encode()).decode("ascii")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return _Target(
-        secure, parts.hostname, port, name if port == default else f"{name}:{port}", path, authorization
-    )
+    return _Target(secure, parts.hostname, port, name if port == default else f"{name}:{port}", path, authorization)
 
 
 def _request(
@@ -662,7 +663,7 @@ class connect:
         headers: Optional[Union[Mapping[str, str], Iterable[Tuple[str, str]]]] = None,
         subprotocols: Sequence[str] = (),
         origin: Optional[str] = None,
-        compression: Optional[Compression] = Compression(),
+        compression: Optional[Compression] = _COMPRESSION,
         max_size: Optional[int] = 1024 * 1024,
         tls: Optional[Union[ClientTlsContext, TlsConnectionOptions]] = None,
         proxy: Optional[Union[str, HttpProxyOptions]] = None,
@@ -700,9 +701,7 @@ class connect:
     async def _open(self) -> WebSocket:
         loop = asyncio.get_running_loop()
         websocket = WebSocket(loop, self._subprotocols)
-        websocket._start(
-            self._target.host, self._target.port, self._request, *self._native, loop, *self._limits
-        )
+        websocket._start(self._target.host, self._target.port, self._request, *self._native, loop, *self._limits)
         # Cancelling the wait cancels the future; a connection that nobody waits for is closed.
         await asyncio.wait_for(websocket._setup, self._open_timeout)
         websocket._keep_alive(*self._keepalive)
