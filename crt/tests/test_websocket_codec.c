@@ -261,7 +261,7 @@ static void the_accept_value_is_that_of_the_rfc(void **state) {
 
 static bool accepted(int status, const crt_http_header *headers, size_t count, const char *offered) {
     return crt_ws_check_response(status, headers, count, crt_bytes_str("dGhlIHNhbXBsZSBub25jZQ=="),
-                                 crt_bytes_str(offered)) == NULL;
+                                 crt_bytes_str(offered), NULL) == NULL;
 }
 
 static void responses_are_checked(void **state) {
