@@ -2,7 +2,8 @@
  * The inside of an HTTP/2 connection (RFC 9113) on nghttp2, which frames, compresses and keeps the states: h2_conn.c
  * (birth, settings, output, end), h2_request.c (a message as header fields), h2_stream.c (one exchange), h2_recv.c
  * (what comes in), h2_flow.c (windows), h2_message.c (what makes a response malformed), h2_send.c (request
- * bodies) and h2_wait.c (deadlines). All of it runs on the connection's loop, but for the making and freeing of streams.
+ * bodies) and h2_wait.c (deadlines). All of it runs on the connection's loop, but for the making and freeing of
+ * streams.
  *
  * nghttp2 must not be entered again from its own callbacks: what they lead to is put down and done by
  * crt_h2_flush, which everything that enters the session calls last.

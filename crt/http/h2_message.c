@@ -46,7 +46,8 @@ const char *crt_h2_check_field(crt_h2_head *head, crt_bytes name, crt_bytes valu
         return "a control character in a field value";
     }
     if (name.len > 0 && name.ptr[0] == ':') {
-        return crt_bytes_eq(name, crt_bytes_str(":status")) ? check_status(head, value) : "an unknown pseudo-header field";
+        bool is_status = crt_bytes_eq(name, crt_bytes_str(":status"));
+        return is_status ? check_status(head, value) : "an unknown pseudo-header field";
     }
     head->has_regular = true;
     if (!is_lower_token(name)) {

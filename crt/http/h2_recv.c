@@ -145,7 +145,8 @@ static int keep_field(crt_h2_conn *conn, crt_bytes name, crt_bytes value) {
         conn->head_fields = grown;
         conn->head_capacity = capacity;
     }
-    if (crt_buf_append(&conn->head_text, name.ptr, name.len) || crt_buf_append(&conn->head_text, value.ptr, value.len)) {
+    crt_buf *text = &conn->head_text;
+    if (crt_buf_append(text, name.ptr, name.len) || crt_buf_append(text, value.ptr, value.len)) {
         return AWS_ERROR_OOM;
     }
     conn->head_fields[conn->head_count++] = (crt_http_header){{NULL, name.len}, {NULL, value.len}};

@@ -109,7 +109,8 @@ void crt_h2_stream_activate(crt_http_stream *base) {
         return;
     }
     if (conn->active >= conn->remote[CRT_HTTP2_MAX_CONCURRENT_STREAMS]) {
-        refuse(stream, AWS_ERROR_HTTP_MAX_CONCURRENT_STREAMS_EXCEEDED, "the peer's limit of concurrent streams is reached");
+        refuse(stream, AWS_ERROR_HTTP_MAX_CONCURRENT_STREAMS_EXCEEDED,
+               "the peer's limit of concurrent streams is reached");
         return;
     }
     int status = submit(conn, stream);

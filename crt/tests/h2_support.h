@@ -227,6 +227,15 @@ static inline void h2_drain(h2_peer *h) {
     }
 }
 
+/* Answers one request with "hello"; `value` gets the flags of its HEADERS. */
+static inline void h2_serve_hello(h2_peer *h) {
+    if (h2_settings(h, NULL) && h2_request(h)) {
+        h->value = h->flags;
+        h2_respond(h, h->stream, "hello");
+        h2_drain(h);
+    }
+}
+
 static inline bool h2_greeted(h2_peer *h) {
     char preface[24];
     if (!h2_read_bytes(h, preface, sizeof(preface))) {
@@ -334,7 +343,8 @@ static inline void h2_reader_answer(crt_task *task, int status) {
     r->done(r->user, n == 0 ? r->fail_with : 0, n, n == 0);
 }
 
-static inline void h2_reader_read(crt_source *source, crt_loop *loop, crt_span space, crt_source_done done, void *user) {
+static inline void h2_reader_read(crt_source *source, crt_loop *loop, crt_span space, crt_source_done done,
+                                  void *user) {
     h2_reader *r = CRT_CONTAINER(source, h2_reader, base);
     r->space = space;
     r->done = done;

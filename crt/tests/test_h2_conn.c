@@ -481,7 +481,8 @@ static void floods_end_the_connection(void **state) {
 static void serve_push(h2_peer *h) {
     uint8_t promise[200] = {0, 0, 0, 2};
     const bool acknowledged = h->argument != NULL;
-    size_t len = 4 + h2_block(promise + 4, FIELDS(":method", "GET", ":scheme", "http", ":authority", "h", ":path", "/"));
+    const char *const *request = FIELDS(":method", "GET", ":scheme", "http", ":authority", "h", ":path", "/");
+    size_t len = 4 + h2_block(promise + 4, request);
     if (!h2_settings(h, NULL) || !h2_request(h)) {
         return;
     }

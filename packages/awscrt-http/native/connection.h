@@ -52,7 +52,8 @@ CRT_HIDDEN int awscrt_http2_options(PyObject *given, awscrt_conn *conn, crt_http
 /* crt_http_conn_handler.on_settings */
 CRT_HIDDEN void awscrt_http2_on_settings(void *user, const crt_http2_setting *settings, size_t count);
 /* Methods of connections that speak HTTP/2. */
-CRT_HIDDEN PyObject *awscrt_http2_update_window(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names);
+CRT_HIDDEN PyObject *awscrt_http2_update_window(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                                PyObject *kwnames);
 /* Future of the round trip in seconds. */
 CRT_HIDDEN PyObject *awscrt_http2_ping(PyObject *self, PyObject *unused);
 /* As awscrt_http_connect's arguments are read: None is 0. -1 + exception. */

@@ -117,7 +117,8 @@ typedef struct settings_event {
 static PyObject *list_of(const settings_event *settings) {
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list && i < settings->count; i++) {
-        PyObject *pair = Py_BuildValue("(ik)", (int)settings->settings[i].id, (unsigned long)settings->settings[i].value);
+        const crt_http2_setting *setting = &settings->settings[i];
+        PyObject *pair = Py_BuildValue("(ik)", (int)setting->id, (unsigned long)setting->value);
         if (!pair || PyList_Append(list, pair)) {
             Py_CLEAR(list);
         }
