@@ -79,6 +79,8 @@ int awscrt_http_args_of_tuple(const awscrt_params *params, PyObject *args, PyObj
 
 /* UTF-8 of a str, borrowed from it. 0, or -1 + exception: AssertionError when it is no str. */
 int awscrt_http_text(PyObject *object, crt_bytes *out);
+/* The low 32 bits of an integer. 0, or -1 + TypeError. */
+int awscrt_http_mask32(PyObject *object, uint32_t *out);
 PyObject *awscrt_http_assertion(void);
 
 /* Calls with keywords only. Steals nothing. */
@@ -147,9 +149,16 @@ typedef struct awscrt_stream_arguments {
 
 /* Reads HttpTimeouts or None. 0, or -1 + exception. */
 int awscrt_http_timeouts_get(PyObject *timeouts, crt_http_timeouts *out);
+/* A buffer, a stream, or an iterable of buffers: a reference to a source; NULL + exception. */
+crt_source *awscrt_http_body_source(PyObject *body);
 /* connection.request() */
 PyObject *awscrt_http_stream_request(PyTypeObject *type, const awscrt_stream_arguments *arguments);
 PyObject *awscrt_http_version(int version);
+
+/* ---- pool.c, pool_request.c ---- */
+
+int awscrt_http_pool_init(PyObject *module);
+int awscrt_http_pool_request_init(PyObject *module);
 
 /* ---- credentials.c, signing_config.c, signing.c, presign.c ---- */
 

@@ -188,11 +188,11 @@ PyObject *awscrt_http2_update_window(PyObject *self, PyObject *const *args, Py_s
     if (!conn || awscrt_http_args(&params, args, nargs, kwnames, &given)) {
         return NULL;
     }
-    unsigned long increment = PyLong_AsUnsignedLongMask(given);
-    if (increment == (unsigned long)-1 && PyErr_Occurred()) {
+    uint32_t increment;
+    if (awscrt_http_mask32(given, &increment)) {
         return NULL;
     }
-    crt_http_conn_update_window(conn->native, (uint32_t)increment);
+    crt_http_conn_update_window(conn->native, increment);
     Py_RETURN_NONE;
 }
 

@@ -329,12 +329,12 @@ static PyObject *stream_update_window(PyObject *self, PyObject *const *args, Py_
     if (awscrt_http_args(&params, args, nargs, kwnames, &given) || !awscrt_stream_check(of(self))) {
         return NULL;
     }
-    unsigned long increment = PyLong_AsUnsignedLongMask(given);
-    if (increment == (unsigned long)-1 && PyErr_Occurred()) {
+    uint32_t increment;
+    if (awscrt_http_mask32(given, &increment)) {
         return NULL;
     }
     if (of(self)->exchange->native) {
-        crt_http_stream_update_window(of(self)->exchange->native, (uint32_t)increment);
+        crt_http_stream_update_window(of(self)->exchange->native, increment);
     }
     Py_RETURN_NONE;
 }

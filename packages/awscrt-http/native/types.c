@@ -140,6 +140,16 @@ int awscrt_http_args_of_tuple(const awscrt_params *params, PyObject *args, PyObj
     return check_required(params, out);
 }
 
+int awscrt_http_mask32(PyObject *object, uint32_t *out) {
+    PyObject *integer = PyNumber_Index(object); /* not a float, which 3.8 would take as well */
+    if (!integer) {
+        return -1;
+    }
+    *out = (uint32_t)PyLong_AsUnsignedLongMask(integer);
+    Py_DECREF(integer);
+    return *out == UINT32_MAX && PyErr_Occurred() ? -1 : 0;
+}
+
 PyObject *awscrt_http_assertion(void) {
     PyErr_SetNone(PyExc_AssertionError);
     return NULL;
