@@ -347,7 +347,7 @@ int crt_h1_body_new(crt_h1_stream *stream) {
 void crt_h1_body_start(crt_h1_stream *stream) {
     crt_h1_body *body = stream->body;
     body->started = true;
-    body->open = stream->base.writing != CRT_HTTP_WRITING_NONE;
+    body->open = __atomic_load_n(&stream->base.writing, __ATOMIC_SEQ_CST) != CRT_HTTP_WRITING_NONE;
     body->source = stream->source;
     body->capacity = body->chunked || body->left >= ROOM_MAX ? ROOM_MAX : (size_t)body->left + 1;
     begin_work(body);
