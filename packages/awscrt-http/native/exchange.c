@@ -11,7 +11,7 @@ typedef struct packed_lengths {
     uint32_t value;
 } packed_lengths;
 
-static int pack_head(crt_buf *out, const crt_http_header *headers, size_t count) {
+int awscrt_head_pack(crt_buf *out, const crt_http_header *headers, size_t count) {
     size_t room = sizeof(count);
     for (size_t i = 0; i < count; i++) {
         room += sizeof(packed_lengths) + headers[i].name.len + headers[i].value.len;
@@ -326,7 +326,7 @@ static int on_head(void *user, int status, const crt_http_header *headers, size_
     }
     batch->has_head = true;
     batch->status = status;
-    return pack_head(&batch->head, headers, count);
+    return awscrt_head_pack(&batch->head, headers, count);
 }
 
 static int add_note(awscrt_batch *batch, int status, const crt_http_header *headers, size_t count) {
@@ -340,7 +340,7 @@ static int add_note(awscrt_batch *batch, int status, const crt_http_header *head
         end = &(*end)->next;
     }
     *end = note;
-    return pack_head(&note->head, headers, count);
+    return awscrt_head_pack(&note->head, headers, count);
 }
 
 static int on_interim(void *user, int status, const crt_http_header *headers, size_t count) {

@@ -85,5 +85,7 @@ int awscrt_exchange_activate(awscrt_exchange *exchange, PyObject *stream);
 void awscrt_exchange_drop(awscrt_exchange *exchange);
 /* The list of (name, value) that a batch's head stands for; NULL + exception. */
 PyObject *awscrt_head_list(const crt_buf *head);
+/* What it stands for is appended. 0 or AWS_ERROR_OOM. */
+int awscrt_head_pack(crt_buf *out, const crt_http_header *headers, size_t count);
 
 #endif

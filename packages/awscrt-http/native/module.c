@@ -149,7 +149,8 @@ static int module_exec(PyObject *module) {
         awscrt_http_connection_init(module) || awscrt_http_stream_init(module) ||
         awscrt_http_http2_stream_init(module) || awscrt_http_aio_stream_init(module) || awscrt_http_credentials_init(module) ||
         awscrt_http_signing_init(module) || awscrt_http_websocket_init(module) ||
-        awscrt_http_aio_websocket_init(module) || add_functions(module)) {
+        awscrt_http_aio_websocket_init(module) || awscrt_http_pool_request_init(module) ||
+        awscrt_http_pool_init(module) || add_functions(module)) {
         return -1;
     }
     if (PyModule_AddIntConstant(module, "ABI_MAJOR", AWSCRT_HTTP_ABI_MAJOR) ||

@@ -67,8 +67,7 @@ static PyObject *stream_over(PyObject *iterable) {
     return stream;
 }
 
-/* A reference to the source; NULL + exception. */
-static crt_source *source_of(PyObject *body) {
+crt_source *awscrt_http_body_source(PyObject *body) {
     if (PyObject_CheckBuffer(body)) {
         return awscrt_source_of_buffer(body);
     }
@@ -89,7 +88,7 @@ static int take_body(PyObject *body, stream_data *data, crt_http_stream_options 
         PyErr_SetString(PyExc_ValueError, "body and manual_write exclude each other");
         return -1;
     }
-    data->body = source_of(body);
+    data->body = awscrt_http_body_source(body);
     options->writes = true;
     return data->body ? 0 : -1;
 }

@@ -32,6 +32,7 @@ __all__ = [
     "Http2ClientStream",
     "Http2Setting",
     "Http2SettingID",
+    "HttpClient",
     "HttpClientConnection",
     "HttpClientConnectionBase",
     "HttpClientStream",
@@ -43,6 +44,7 @@ __all__ = [
     "HttpProxyConnectionType",
     "HttpProxyOptions",
     "HttpRequest",
+    "HttpResponse",
     "HttpStreamBase",
     "HttpTimeouts",
     "HttpVersion",
@@ -424,3 +426,5 @@ class Http2ClientStream(_http.Http2Stream):
 
 
 _http.use_stream_types(HttpClientStream, Http2ClientStream)
+
+from awscrt._http_client import HttpClient, HttpResponse  # noqa: E402  (they use the above)

@@ -9,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from awscrt import _http
+from awscrt.aio._http_client import HttpClient, HttpResponse
 from awscrt.http import (
     Http2Setting,
     HttpClientConnectionBase,
@@ -38,10 +39,12 @@ __all__ = [
     "AIOHttpClientStreamUnified",
     "ClientBootstrap",
     "Http2Setting",
+    "HttpClient",
     "HttpClientConnectionBase",
     "HttpClientStreamBase",
     "HttpProxyOptions",
     "HttpRequest",
+    "HttpResponse",
     "HttpTimeouts",
     "HttpVersion",
     "InputStream",
