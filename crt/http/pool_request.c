@@ -34,6 +34,10 @@ void crt_pool_request_leave(crt_http_pool_request *request) {
 /* ---- the end ---- */
 
 static void complete(crt_http_pool_request *request, const crt_fault *fault, int status) {
+    /* The body may be a source that holds the request itself. */
+    crt_http_message *message = request->message;
+    request->message = NULL;
+    crt_http_message_release(message);
     request->handler->on_complete(request->user, fault, status);
     crt_http_pool_request_release(request);
 }
