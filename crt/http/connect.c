@@ -113,7 +113,8 @@ void crt_http_connect(const crt_http_connect_options *options) {
     crt_connect_options target = options->target;
     target.done = on_stream;
     target.user = c;
-    crt_http_dial *dial = copy_http(c, options) || prepare_forwarding(c, options) ? NULL : crt_http_dial_new(&target, options->proxy);
+    int status = copy_http(c, options) || prepare_forwarding(c, options);
+    crt_http_dial *dial = status ? NULL : crt_http_dial_new(&target, options->proxy);
     if (dial) {
         crt_http_dial_limit(dial, options->timeouts.connect_ms, options->timeouts.tls_ms);
         crt_http_dial_start(dial);

@@ -1,7 +1,7 @@
 /*
  * The inside of an HTTP/1.1 connection: h1_conn.c (birth and end), h1_stream.c (one exchange), h1_recv.c
- * (responses), h1_send.c (requests), h1_body.c (request bodies) and h1_wait.c (deadlines). All of it runs on the connection's loop, but
- * for the making and freeing of streams.
+ * (responses), h1_send.c (requests), h1_body.c (request bodies) and h1_wait.c (deadlines). All of it runs on the
+ * connection's loop, but for the making and freeing of streams.
  */
 #ifndef CRT_H1_CONN_H
 #define CRT_H1_CONN_H

@@ -25,7 +25,8 @@ static uint64_t smaller(uint64_t a, uint64_t b) {
 /* Asks the consumer where up to `most` bytes may go. False: nowhere for now, the stream is paused. */
 static bool ask_space(crt_h1_stream *stream, uint64_t most, crt_span *space) {
     *space = (crt_span){NULL, 0};
-    stream->base.handler->on_space(stream->base.user, crt_h1_decoder_body_left(&crt_h1_conn_of(stream)->decoder), space);
+    uint64_t left = crt_h1_decoder_body_left(&crt_h1_conn_of(stream)->decoder);
+    stream->base.handler->on_space(stream->base.user, left, space);
     if (space->len > most) {
         space->len = (size_t)most;
     }

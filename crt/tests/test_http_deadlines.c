@@ -117,7 +117,8 @@ static void on_space_none(void *user, uint64_t want, crt_span *space) {
 
 static void a_consumer_that_pauses_is_not_the_peers_fault(void **state) {
     static const step steps[] = {READ("\r\n\r\n"), SEND(OK "Content-Length: 5\r\n\r\nhello"), READ_EOF, END};
-    static const crt_http_stream_handler handler = {recorder_on_head, on_space_none, recorder_on_body, recorder_on_complete};
+    static const crt_http_stream_handler handler = {recorder_on_head, on_space_none, recorder_on_body,
+                                                    recorder_on_complete};
     const crt_http_timeouts timeouts = {.idle_ms = 5, .total_ms = 250};
     peer p;
     client c;

@@ -289,8 +289,8 @@ static PyObject *http_connect(PyObject *module, PyObject *const *args, Py_ssize_
 PyMethodDef awscrt_http_connect_method = {
     "connect", (PyCFunction)(void (*)(void))http_connect, METH_FASTCALL,
     "connect(type, http2_type, host_name, port, bootstrap, socket_options, tls_connection_options, proxy_options, "
-    "manual_window_management, initial_window_size, read_buffer_capacity, http2_options, timeouts, /)\n--\n\nFuture of a "
-    "connection, of the class for the version that is spoken; None for a version that must not be. Unusable arguments "
+    "manual_window_management, initial_window_size, read_buffer_capacity, http2_options, timeouts, /)\n--\n\nFuture of "
+    "a connection, of the class for the version that is spoken; None for a version that must not be. Unusable arguments "
     "fail the future."};
 
 /* ---- what streams need ---- */
@@ -482,15 +482,15 @@ static PyMethodDef client_methods[] = {
      "close($self)\n--\n\nStarts an orderly shutdown; unfinished streams end with AWS_ERROR_HTTP_CONNECTION_CLOSED.\n\n"
      ":returns: ``shutdown_future``"},
     {"request", (PyCFunction)(void (*)(void))connection_request, METH_FASTCALL | METH_KEYWORDS,
-     "request($self, request, on_response=None, on_body=None, *, manual_write=False, on_interim=None, on_trailers=None, body=None, "
-     "readinto=None, expect_continue=None, timeouts=None)\n--\n\n"
+     "request($self, request, on_response=None, on_body=None, *, manual_write=False, on_interim=None, "
+     "on_trailers=None, body=None, readinto=None, expect_continue=None, timeouts=None)\n--\n\n"
      "Makes a stream for a request. Nothing is sent before its ``activate()``.\n\n"
      ":param on_response: called once as ``on_response(http_stream=, status_code=, headers=)``\n"
      ":param on_body: called as ``on_body(http_stream=, chunk=)`` with bytes\n"
      ":param manual_write: the request goes on with ``write_data`` until one with ``end_stream``; it needs "
      "``Transfer-Encoding: chunked`` or a ``Content-Length``\n"
-     ":param on_interim: called as ``on_interim(http_stream=, status_code=, headers=)`` for each informational response "
-     "but 101 (RFC 9110, section 15.2)\n"
+     ":param on_interim: called as ``on_interim(http_stream=, status_code=, headers=)`` for each informational "
+     "response but 101 (RFC 9110, section 15.2)\n"
      ":param on_trailers: called once as ``on_trailers(http_stream=, headers=)`` behind a body that has trailers\n"
      ":param body: a buffer, an object with a ``read`` method, or an iterable of buffers; follows the ``body_stream``\n"
      ":param readinto: a writable buffer or a binary file that the response body goes to, instead of ``on_body``; one "
@@ -523,14 +523,14 @@ static PyMethodDef http2_methods[] = {
      "close($self)\n--\n\nSays GOAWAY and starts an orderly shutdown; unfinished streams end with "
      "AWS_ERROR_HTTP_CONNECTION_CLOSED.\n\n:returns: ``shutdown_future``"},
     {"request", (PyCFunction)(void (*)(void))http2_request, METH_FASTCALL | METH_KEYWORDS,
-     "request($self, request, on_response=None, on_body=None, manual_write=False, *, on_interim=None, on_trailers=None, body=None, "
-     "readinto=None, expect_continue=None, timeouts=None)\n--\n\n"
+     "request($self, request, on_response=None, on_body=None, manual_write=False, *, on_interim=None, "
+     "on_trailers=None, body=None, readinto=None, expect_continue=None, timeouts=None)\n--\n\n"
      "Makes a stream for a request. Nothing is sent before its ``activate()``.\n\n"
      ":param on_response: called once as ``on_response(http_stream=, status_code=, headers=)``\n"
      ":param on_body: called as ``on_body(http_stream=, chunk=)`` with bytes\n"
      ":param manual_write: the request goes on with ``write_data`` until one with ``end_stream``\n"
-     ":param on_interim: called as ``on_interim(http_stream=, status_code=, headers=)`` for each informational response "
-     "but 101 (RFC 9110, section 15.2)\n"
+     ":param on_interim: called as ``on_interim(http_stream=, status_code=, headers=)`` for each informational "
+     "response but 101 (RFC 9110, section 15.2)\n"
      ":param on_trailers: called once as ``on_trailers(http_stream=, headers=)`` behind a body that has trailers\n"
      ":param body: a buffer, an object with a ``read`` method, or an iterable of buffers; follows the ``body_stream``\n"
      ":param readinto: a writable buffer or a binary file that the response body goes to, instead of ``on_body``; one "

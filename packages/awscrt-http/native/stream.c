@@ -1,5 +1,6 @@
 /*
- * HttpStreamBase, HttpClientStreamBase and ClientStream (awscrt.http.HttpClientStream): streams whose events are callbacks and a future.
+ * HttpStreamBase, HttpClientStreamBase and ClientStream (awscrt.http.HttpClientStream): streams whose events are
+ * callbacks and a future.
  */
 #include <stdio.h>
 
