@@ -290,8 +290,8 @@ PyMethodDef awscrt_http_connect_method = {
     "connect", (PyCFunction)(void (*)(void))http_connect, METH_FASTCALL,
     "connect(type, http2_type, host_name, port, bootstrap, socket_options, tls_connection_options, proxy_options, "
     "manual_window_management, initial_window_size, read_buffer_capacity, http2_options, timeouts, /)\n--\n\nFuture of "
-    "a connection, of the class for the version that is spoken; None for a version that must not be. Unusable arguments "
-    "fail the future."};
+    "a connection, of the class for the version that is spoken; None for a version that must not be. Unusable "
+    "arguments fail the future."};
 
 /* ---- what streams need ---- */
 
