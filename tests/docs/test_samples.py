@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 from typing import Any, Dict
 
+from awscrt.testing.client_server import Script
 from awscrt.testing.credentials import KEY_ID, InstanceMetadata
 from awscrt.testing.eventstream import (
     TERMINATE_STREAM,
@@ -244,9 +245,7 @@ def test_websocket():
         loop = asyncio.get_running_loop()
         async with serve(echo, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            by_message = await loop.run_in_executor(
-                None, run_sample, "websocket_asyncio.py", f"ws://127.0.0.1:{port}/"
-            )
+            by_message = await loop.run_in_executor(None, run_sample, "websocket_asyncio.py", f"ws://127.0.0.1:{port}/")
             by_frame = await loop.run_in_executor(None, run_sample, "websocket_callbacks.py", "127.0.0.1", port)
         return by_message, by_frame
 
@@ -259,3 +258,18 @@ def test_websocket():
         "closed with 1000",
     ]
     assert by_frame.splitlines() == ["TEXT hello", "closed: None"]
+
+
+def test_http_client() -> None:
+    with ScriptedServer(Script(threading.Event())) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        assert run_sample("http_client.py", url).splitlines() == [
+            "200 {'a': [1, 2]}",
+            "uploaded: three pieces ",
+            "10 answers over at most 10 connections",
+        ]
+        assert run_sample("http_client_aio.py", url).splitlines() == [
+            "5000000 bytes",
+            "echoed: 0 1 2 ",
+            "given up: AWS_IO_SOCKET_TIMEOUT",
+        ]

@@ -1,11 +1,13 @@
 """awscrt.aio.websocket: against websockets' server, and against peers that misbehave; and the `ws` command."""
 
 import asyncio
+import gc
 import io
 import os
 import ssl
 import subprocess
 import sys
+import weakref
 import zlib
 
 import pytest
@@ -341,6 +343,23 @@ def test_error_in_the_block_is_told_to_the_peer(run):
                 async with connect(url):
                     raise KeyError
         assert codes == [1011]
+
+    run(main())
+
+
+@pytest.mark.parametrize("ping_interval", [None, 30])
+def test_dropping_the_connection_closes_it(run, ping_interval):
+    async def main():
+        got = []
+        with serve(lambda side: got.extend(side.read_to_close())) as server:
+            ws = await connect(url_of(server), ping_interval=ping_interval)
+            reference = weakref.ref(ws)
+            del ws
+            gc.collect()
+            assert reference() is None
+            while not got:
+                await asyncio.sleep(0.005)
+        assert got == [Frame(8, True, 0, b"")]
 
     run(main())
 

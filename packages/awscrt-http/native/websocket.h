@@ -60,7 +60,7 @@ struct awscrt_ws {
     awscrt_sink sink;
     crt_websocket *native; /* set by setup; NULL once released */
     PyObject *keep;        /* bootstrap: its threads run the connection */
-    PyObject *owner;       /* by frame: what setup and shutdown are told; by message: the Python object while open */
+    PyObject *owner;       /* by frame: what setup and shutdown are told; by message: the Python object, borrowed */
     PyObject *on_begin;    /* by frame: the user's callbacks; NULL when absent */
     PyObject *on_payload;
     PyObject *on_complete;

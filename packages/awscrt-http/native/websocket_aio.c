@@ -83,15 +83,13 @@ static void call_method(PyObject *self, const char *name, PyObject *argument) {
 }
 
 static void setup(awscrt_ws *ws) {
-    PyObject *self = ws->owner;
-    bool failed = ws->answer.fault.code != 0;
-    if (failed) {
-        ws->owner = NULL;
-        ws->is_down = true;
-    }
-    call_method(self, "_on_setup", awscrt_ws_answer_tuple(ws));
-    if (failed) {
+    if (ws->owner) {
+        PyObject *self = Py_NewRef(ws->owner);
+        call_method(self, "_on_setup", awscrt_ws_answer_tuple(ws));
         Py_DECREF(self);
+    } else if (ws->native) { /* nobody is left to use it */
+        crt_websocket_release(ws->native);
+        ws->native = NULL;
     }
 }
 
@@ -110,6 +108,11 @@ static void tell_controls(PyObject *self, const awscrt_ws_batch *batch) {
 }
 
 static void take_batch(awscrt_ws *ws, awscrt_ws_batch *batch) {
+    if (!ws->owner) {
+        __atomic_sub_fetch(&ws->in_transit, batch->bytes, __ATOMIC_SEQ_CST);
+        awscrt_ws_batch_free(batch);
+        return;
+    }
     PyObject *self = Py_NewRef(ws->owner);
     aio_data *data = of(self);
     batch->next = NULL;
@@ -125,13 +128,17 @@ static void take_batch(awscrt_ws *ws, awscrt_ws_batch *batch) {
 
 static void room(awscrt_ws *ws) {
     if (ws->owner) {
-        call_method(ws->owner, "_on_room", Py_NewRef(Py_None));
+        PyObject *self = Py_NewRef(ws->owner);
+        call_method(self, "_on_room", Py_NewRef(Py_None));
+        Py_DECREF(self);
     }
 }
 
 static void shutdown_(awscrt_ws *ws) {
-    PyObject *self = ws->owner;
-    ws->owner = NULL;
+    if (!ws->owner) {
+        return;
+    }
+    PyObject *self = Py_NewRef(ws->owner);
     call_method(self, "_on_shutdown",
                 ws->fault.code ? awscrt_exception(ws->fault.code, ws->fault.detail) : Py_NewRef(Py_None));
     Py_DECREF(self);
@@ -379,9 +386,10 @@ static PyObject *aio_start(PyObject *self, PyObject *const *args, Py_ssize_t nar
     }
     data->tail = &data->first;
     data->ws = ws;
-    ws->owner = Py_NewRef(self);
+    ws->owner = self; /* borrowed: dropping the object closes the connection */
     if (awscrt_ws_connect(ws, args, &options)) {
         data->ws = NULL;
+        ws->owner = NULL;
         awscrt_ws_release(ws);
         return NULL;
     }
@@ -403,6 +411,9 @@ static void aio_dealloc(PyObject *self) {
     aio_data *data = of(self);
     awscrt_ws *ws = data->ws;
     awscrt_http_dealloc_begin(self);
+    if (ws) {
+        ws->owner = NULL;
+    }
     if (ws && ws->generation == crt_fork_generation()) {
         crt_websocket *native = ws->native;
         ws->native = NULL;
@@ -410,6 +421,7 @@ static void aio_dealloc(PyObject *self) {
             drop_first(data);
         }
         if (native) {
+            crt_websocket_resume(native); /* a full queue must not hide the peer's CLOSE */
             crt_websocket_release(native);
         }
         awscrt_ws_release(ws);

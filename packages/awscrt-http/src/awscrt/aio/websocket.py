@@ -18,6 +18,7 @@ import base64
 import math
 import os
 import time
+import weakref
 from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
@@ -185,7 +186,8 @@ def _milliseconds(seconds: Optional[float], name: str) -> int:
 
 
 class WebSocket(_http.AsyncWebSocket):
-    """A connection; :func:`connect` makes it. Its coroutines run on the asyncio loop it was made on.
+    """A connection; :func:`connect` makes it. Its coroutines run on the asyncio loop it was made on. It closes, without
+    waiting, when the last reference is dropped.
 
     Any number of tasks may send and receive at the same time; a message goes to one receiver. Cancelling a coroutine
     loses no message. What a cancelled :meth:`send` queued goes out all the same.
@@ -492,7 +494,7 @@ class WebSocket(_http.AsyncWebSocket):
         self._ping_interval = interval
         self._ping_timeout = math.inf if timeout is None else timeout
         self._next_ping = self._loop.time() + interval
-        self._keepalive = self._loop.call_at(self._next_ping, self._tend)
+        self._keepalive = self._loop.call_at(self._next_ping, _tend, weakref.ref(self))
 
     def _tend(self) -> None:
         """Sends the PING that is due, and ends the connection when the oldest one got no answer in time."""
@@ -511,10 +513,16 @@ class WebSocket(_http.AsyncWebSocket):
             self._send(Opcode.PING, data, True, False)
             self._next_ping = now + self._ping_interval
         due = min(self._next_ping, self._tended[0][1] + self._ping_timeout) if self._tended else self._next_ping
-        self._keepalive = self._loop.call_at(due, self._tend)
+        self._keepalive = self._loop.call_at(due, _tend, weakref.ref(self))
 
 
 _SOCKET_TIMEOUT = 1048  # AWS_IO_SOCKET_TIMEOUT
+
+
+def _tend(reference: weakref.ref[WebSocket]) -> None:
+    websocket = reference()
+    if websocket is not None:
+        websocket._tend()
 
 
 def _wake(waiters: Deque[asyncio.Future[None]]) -> None:
