@@ -1,17 +1,26 @@
 """The server of the client tests: what it does stands in the path of the request."""
 
+from __future__ import annotations
+
 import gzip
+import threading
 import zlib
+from typing import List
 
-HELD = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf"
+from awscrt.testing.scripted import Peer
+
+__all__ = ["Script", "answer"]
+
+_HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf"
 
 
-def answer(body=b"", *lines, status=b"200 OK"):
+def answer(body: bytes = b"", *lines: bytes, status: bytes = b"200 OK") -> bytes:
+    """A complete response."""
     head = [b"HTTP/1.1 " + status, b"Content-Length: %d" % len(body), *lines]
     return b"\r\n".join(head) + b"\r\n\r\n" + body
 
 
-def _body(peer, head):
+def _body(peer: Peer, head: bytes) -> bytes:
     for line in head.lower().split(b"\r\n"):
         if line.startswith(b"content-length:"):
             return peer.receive_exactly(int(line.split(b":")[1]))
@@ -28,11 +37,11 @@ def _body(peer, head):
 class Script:
     """Plays for one connection after the other; ``release`` lets the paths below /hold go on."""
 
-    def __init__(self, release):
+    def __init__(self, release: threading.Event) -> None:
         self.release = release
-        self.seen = []
+        self.seen: List[str] = []  #: request lines
 
-    def __call__(self, peer):
+    def __call__(self, peer: Peer) -> None:
         drops_next = False
         try:
             while True:
@@ -46,18 +55,18 @@ class Script:
                 if path == "/hold":
                     self.release.wait(20)
                 elif path == "/half":
-                    peer.send(HELD)
+                    peer.send(_HALF)
                     peer.receive_all()
                     return
                 elif path == "/cut":
-                    peer.send(HELD)
+                    peer.send(_HALF)
                     return
                 peer.send(self.response(path, head, body, peer))
         except (EOFError, ConnectionError):
             pass
 
     @staticmethod
-    def response(path, head, body, peer):
+    def response(path: str, head: bytes, body: bytes, peer: Peer) -> bytes:
         if path == "/echo":
             return answer(body)
         if path == "/head":
