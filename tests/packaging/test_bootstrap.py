@@ -37,8 +37,8 @@ def test_prints_the_packages_when_it_may_not_install(bootstrap):
     assert done.returncode == 1
     assert "apt-get was called" not in done.stdout
     for words in (
-        "apt-get install --no-install-recommends libuv1-dev libssl-dev libexpat1-dev libnghttp2-dev zlib1g-dev libxxhash-dev "
-        "libcmocka-dev",
+        "apt-get install --no-install-recommends libuv1-dev libssl-dev libexpat1-dev libnghttp2-dev zlib1g-dev "
+        "libxxhash-dev libcmocka-dev",
         "dnf install libuv-devel openssl-devel expat-devel libnghttp2-devel zlib-devel xxhash-devel libcmocka-devel",
         "brew install libuv openssl@3 expat libnghttp2 zlib xxhash cmocka",
         "apk add libuv-dev openssl-dev expat-dev nghttp2-dev zlib-dev xxhash-dev cmocka-dev",

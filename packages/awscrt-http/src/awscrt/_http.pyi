@@ -3,7 +3,20 @@
 import asyncio
 from concurrent.futures import Future
 from datetime import datetime
-from typing import Any, AsyncIterator, Awaitable, Callable, Iterable, Iterator, List, Literal, Optional, Tuple, Type, Union
+from typing import (
+    Any,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    List,
+    Literal,
+    Optional,
+    Tuple,
+    Type,
+    Union,
+)
 
 from awscrt import NativeResource
 from awscrt.auth import AwsCredentialsProviderBase, AwsSignatureType, AwsSignedBodyHeaderType, AwsSigningAlgorithm
@@ -12,7 +25,6 @@ from awscrt.io import ClientBootstrap, InputStream, SocketOptions, TlsConnection
 
 ABI_MAJOR: int
 ABI_MINOR: int
-
 
 class HttpHeaders(NativeResource):
     def __init__(self, name_value_pairs: Optional[Iterable[Tuple[str, str]]] = None) -> None: ...
