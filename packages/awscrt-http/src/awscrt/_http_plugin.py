@@ -27,6 +27,6 @@ def awscrt_transport(name: str) -> Any:
 
 @hookimpl
 def awscrt_commands() -> List[Command]:
-    from awscrt import _websocket_command
+    from awscrt import _curl_command, _websocket_command
 
-    return [_websocket_command.COMMAND]
+    return [_curl_command.COMMAND, _websocket_command.COMMAND]
