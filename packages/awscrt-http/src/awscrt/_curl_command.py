@@ -119,7 +119,7 @@ def _exchange(arguments: argparse.Namespace, options: Dict[str, Any], body: Any)
 def _run(arguments: argparse.Namespace) -> int:
     from awscrt.exceptions import AwsCrtError
 
-    body = None
+    body: Any = None
     try:
         options = {
             "tls": _tls(arguments),
