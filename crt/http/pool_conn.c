@@ -186,7 +186,11 @@ static void connected(crt_pool_conn *conn, crt_http_conn *http, crt_pool_work *w
     crt_http_pool *pool = conn->pool;
     conn->http = http;
     conn->origin->speaks = crt_http_conn_version(http);
-    conn->slots = conn->origin->speaks == CRT_HTTP_2 ? pool->options.max_streams : 1;
+    conn->slots = 1;
+    if (conn->origin->speaks == CRT_HTTP_2) {
+        conn->settling = true;
+        conn->origin->settling++;
+    }
     if (pool->closed) {
         crt_pool_conn_retire(conn);
         return;
@@ -214,6 +218,14 @@ static void on_connected(void *user, const crt_fault *fault, crt_http_conn *http
     }
 }
 
+static void settle(crt_pool_conn *conn) {
+    if (conn->settling) {
+        conn->settling = false;
+        conn->origin->settling--;
+        conn->slots = conn->pool->options.max_streams;
+    }
+}
+
 static void on_shutdown(void *user, const crt_fault *fault) {
     crt_pool_conn *conn = user;
     crt_http_pool *pool = conn->pool;
@@ -221,6 +233,7 @@ static void on_shutdown(void *user, const crt_fault *fault) {
     crt_pool_work work = CRT_POOL_WORK_INIT;
     crt_pool_lock(pool);
     leave_free(conn);
+    settle(conn);
     if (conn->retired) {
         pool->retiring--;
     }
@@ -247,6 +260,7 @@ static void on_settings(void *user, const crt_http2_setting *settings, size_t co
     crt_http_pool *pool = conn->pool;
     crt_pool_work work = CRT_POOL_WORK_INIT;
     crt_pool_lock(pool);
+    settle(conn);
     for (size_t i = 0; i < count; i++) {
         if (settings[i].id == CRT_HTTP2_MAX_CONCURRENT_STREAMS) {
             const uint32_t most = pool->options.max_streams;

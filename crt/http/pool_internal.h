@@ -29,6 +29,7 @@ typedef struct crt_pool_origin {
     crt_pool_conn *free_conns; /* with room for a request, the one used last in front */
     uint32_t conn_count;       /* not gone */
     uint32_t connecting;
+    uint32_t settling; /* connections whose peer has not said yet how many streams it allows */
     crt_http_pool_request *waiting_head, *waiting_tail;
     uint32_t waiting;
 } crt_pool_origin;
@@ -42,6 +43,7 @@ struct crt_pool_conn {
     crt_pool_conn *free_prev, *free_next; /* while it has room */
     crt_pool_conn *work_next;
     bool is_free;
+    bool settling; /* HTTP/2: one request at most before the peer's first SETTINGS */
     bool retired; /* takes no new requests */
     bool gone;    /* its transport is */
     uint32_t active;

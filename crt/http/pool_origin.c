@@ -260,7 +260,7 @@ static void lend(crt_pool_origin *origin, crt_pool_work *work) {
 
 void crt_pool_plan(crt_http_pool *pool, crt_pool_origin *origin, crt_pool_work *work) {
     lend(origin, work);
-    while (origin->waiting > (uint64_t)origin->connecting * crt_pool_capacity(pool, origin) &&
+    while (origin->waiting > ((uint64_t)origin->connecting + origin->settling) * crt_pool_capacity(pool, origin) &&
            may_open(pool, origin)) {
         crt_pool_conn *conn = crt_pool_conn_new(pool, origin);
         if (!conn) {

@@ -10,6 +10,7 @@ from awscrt.exceptions import AwsCrtError
 from awscrt.http import HttpClient, HttpProxyOptions, HttpTimeouts, HttpVersion
 from awscrt.io import ClientTlsContext, TlsContextOptions
 from awscrt.testing.client_server import Script
+from awscrt.testing.servers import Nghttpd
 
 
 @pytest.fixture
@@ -305,6 +306,16 @@ def test_http2_by_alpn(nginx, tls_certs):
         assert client.stats.opened == 1
     with HttpClient(tls=context, trust_env=False, http2=False) as client:
         assert client.request("GET", target).version is HttpVersion.Http1_1
+
+
+def test_the_servers_limit_of_streams_is_kept():
+    with Nghttpd(max_streams=3) as server:
+        server.add_file("hello", b"hello")
+        target = f"http://127.0.0.1:{server.port}/hello"
+        with HttpClient(trust_env=False, prior_knowledge=True, max_connections_per_origin=2) as client:
+            futures = [client.submit("GET", target) for _ in range(60)]
+            assert {future.result(20).read() for future in futures} == {b"hello"}
+            assert client.stats.opened <= 2
 
 
 def test_a_server_that_is_not_trusted(nginx):
