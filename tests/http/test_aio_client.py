@@ -229,13 +229,13 @@ def test_random_cancellation(no_native_leak, url, release, seed):
                 tasks.append(asyncio.ensure_future(one(client)))
                 for _ in range(chance.randrange(4)):
                     await asyncio.sleep(0)
-                victim = chance.choice(tasks)
-                if chance.random() < 0.7:
-                    victim.cancel()
+                under_way = [task for task in tasks[-50:] if not task.done()]
+                if under_way and chance.random() < 0.5:
+                    chance.choice(under_way).cancel()
             for result in await asyncio.gather(*tasks, return_exceptions=True):
                 assert result is None or isinstance(result, asyncio.CancelledError), result
                 outcomes["done" if result is None else "cancelled"] += 1
             await until(lambda: client.stats.active == 0 and client.stats.waiting == 0)
 
     run(main)
-    assert outcomes["done"] > 100 and outcomes["cancelled"] > 100
+    assert outcomes["done"] > 50 and outcomes["cancelled"] > 50
